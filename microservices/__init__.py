@@ -1,0 +1,1 @@
+"""The microservices; each is a package of its own and runs alone. They meet over HTTP only."""

@@ -1,0 +1,46 @@
+"""Refuses request bodies that are too large, announced or not."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from servicekit.errors import PayloadTooLargeError
+
+
+class BodyLimitMiddleware:
+    """Answers 413 for bodies over `max_bytes`: by the announced length, or while they arrive."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection of the server.
+
+        Raises:
+            PayloadTooLargeError: The body is larger than allowed.
+        """
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = Headers(scope=scope).get("content-length", "0")
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            raise self._error()
+        received = 0
+
+        async def receive_counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise self._error()
+            return message
+
+        await self._app(scope, receive_counted, send)
+
+    def _error(self) -> PayloadTooLargeError:
+        return PayloadTooLargeError(
+            f"The request's body is larger than {self._max_bytes} bytes. "
+            "Send less, or raise MAX_BODY_BYTES of this service."
+        )

@@ -1,0 +1,89 @@
+"""Prometheus metrics of one service's HTTP side, and the latencies behind OPEA's `/v1/statistics`."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from statistics import fmean, quantiles
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+#: How many of the newest latencies of a route the statistics are computed from.
+_WINDOW = 1000
+
+
+class HttpMetrics:
+    """Requests, their durations and how many are in flight, by route; one instance per app."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "http_requests_total", "Requests answered", ["method", "handler", "status"], registry=self.registry
+        )
+        self._durations = Histogram(
+            "http_request_duration_seconds", "Until the answer's end", ["handler"], registry=self.registry
+        )
+        self._in_flight = Gauge("http_requests_in_flight", "Requests being answered", registry=self.registry)
+        self._latencies: dict[str, deque[float]] = {}
+        self._first_byte_latencies: dict[str, deque[float]] = {}
+
+    def begin(self) -> None:
+        """Count a request that came in."""
+        self._in_flight.inc()
+
+    def end(self, method: str, handler: str, status: int, seconds: float, first_seconds: float) -> None:
+        """Count a request that ended; status 499 if its client left."""
+        self._in_flight.dec()
+        self._requests.labels(method, handler, str(status)).inc()
+        self._durations.labels(handler).observe(seconds)
+        self._latencies.setdefault(handler, deque(maxlen=_WINDOW)).append(seconds)
+        self._first_byte_latencies.setdefault(handler, deque(maxlen=_WINDOW)).append(first_seconds)
+
+    def statistics(self) -> dict[str, dict[str, float | None]]:
+        """Return p50, p99 and average in seconds for each route, in the shape of OPEA's `/v1/statistics`."""
+        return {
+            handler: {
+                **_summary(self._latencies[handler], "latency"),
+                **_summary(self._first_byte_latencies[handler], "latency_first_token"),
+            }
+            for handler in sorted(self._latencies)
+        }
+
+
+def _summary(values: deque[float], suffix: str) -> dict[str, float | None]:
+    ranks = quantiles(values, n=100, method="inclusive") if len(values) > 1 else [values[0]] * 99
+    return {f"p50_{suffix}": ranks[49], f"p99_{suffix}": ranks[98], f"average_{suffix}": fmean(values)}
+
+
+class MetricsMiddleware:
+    """Observes every HTTP request of the app."""
+
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection of the server; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        first_byte: float | None = None
+        status = 499
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status, first_byte
+            if message["type"] == "http.response.start":
+                status, first_byte = message["status"], time.monotonic()
+            await send(message)
+
+        self._metrics.begin()
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            now = time.monotonic()
+            route = scope.get("route")
+            # Only known routes become labels: the paths that a scanner invents must not fill the memory.
+            handler = getattr(route, "path", None) or "unknown"
+            self._metrics.end(scope["method"], handler, status, now - started, (first_byte or now) - started)

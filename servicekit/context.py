@@ -1,0 +1,40 @@
+"""What travels with a request from service to service: its id and the time it has left."""
+
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+#: Read by the log format, so that every line of a request carries its id.
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
+
+REQUEST_ID_HEADER = "x-request-id"
+TIMEOUT_HEADER = "x-request-timeout-ms"
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """The id of a request, and when it must be over.
+
+    Attributes:
+        request_id: Sent on and answered as `x-request-id`.
+        deadline: Monotonic clock, seconds; None if the caller set none.
+    """
+
+    request_id: str
+    deadline: float | None = None
+
+    def remaining_seconds(self) -> float | None:
+        """Return the seconds left, never negative; None without a deadline."""
+        if self.deadline is None:
+            return None
+        return max(0.0, self.deadline - time.monotonic())
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that hand this context on to the next service."""
+        headers = {REQUEST_ID_HEADER: self.request_id}
+        remaining = self.remaining_seconds()
+        if remaining is not None:
+            headers[TIMEOUT_HEADER] = str(int(remaining * 1000))
+        return headers

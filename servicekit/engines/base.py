@@ -1,0 +1,43 @@
+"""The one interface of every engine, so that services do not know what answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
+
+from servicekit.context import CallContext
+
+#: A `chat.completion` or a `chat.completion.chunk`, decoded.
+ChatObject = dict[str, Any]
+
+
+class Engine(Protocol):
+    """Answers chat requests with one model.
+
+    Every method raises the `ServiceError`s of `servicekit.errors`, their messages naming the engine.
+    """
+
+    #: The name that answers carry as `model`; never a path.
+    model: str
+
+    async def start(self) -> None:
+        """Make ready to answer.
+
+        Raises:
+            ConfigurationError: It never will: the model file is missing or broken, say.
+        """
+
+    async def close(self) -> None:
+        """Free everything; running calls are cancelled."""
+
+    async def problem(self) -> str | None:
+        """Return why it cannot answer now, in one sentence, or None if it can."""
+
+    async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Answer an OpenAI chat request (`stream` absent) with a `chat.completion`."""
+
+    def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Answer with `chat.completion.chunk`s, the last one carrying `usage` with empty `choices`.
+
+        Close the generator to cancel the engine's work.
+        """

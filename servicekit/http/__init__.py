@@ -1,0 +1,1 @@
+"""HTTP client for calls from service to service."""

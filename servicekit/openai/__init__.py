@@ -1,0 +1,1 @@
+"""The parts of OpenAI's API that several services speak."""

@@ -1,0 +1,106 @@
+"""`POST /v1/chat/completions`: the request as we check it, and the answers as we build them.
+
+Source: https://platform.openai.com/docs/api-reference/chat. Fields that are not named here travel on untouched.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from servicekit.ids import new_id
+
+#: What OpenAI's Python SDK accepts as one message's text: a string or a list of typed parts.
+Content = str | list[dict[str, Any]] | None
+
+
+class ChatMessage(BaseModel):
+    """One message of the conversation."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Content = None
+
+
+class StreamOptions(BaseModel):
+    """Options of a streamed answer."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """A chat request. `messages` may also be a plain string, as OPEA's users send it."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1)] | Annotated[str, Field(min_length=1)]
+    model: str | None = None
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, ge=0, le=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    n: int | None = Field(None, ge=1, le=16)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = Field(None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(None, ge=-2, le=2)
+    response_format: dict[str, Any] | None = None
+
+    def message_list(self) -> list[dict[str, Any]]:
+        """Return the messages as a list of plain dicts; a string becomes one user message."""
+        if isinstance(self.messages, str):
+            return [{"role": "user", "content": self.messages}]
+        return [message.model_dump(exclude_unset=True) for message in self.messages]
+
+    def sampling(self) -> dict[str, Any]:
+        """Return every field that was sent besides messages, model and the stream switches."""
+        return self.model_dump(
+            exclude_unset=True, exclude={"messages", "model", "stream", "stream_options"}, exclude_none=True
+        )
+
+    @property
+    def wants_stream_usage(self) -> bool:
+        """Whether a streamed answer must carry `usage`."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+def text_of(content: Content) -> str:
+    """Return the text of a message's content; the parts of a list are joined by line feeds."""
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    return content or ""
+
+
+def last_user_text(messages: list[dict[str, Any]]) -> str:
+    """Return the text of the newest user message, "" if there is none."""
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""
+
+
+def chat_completion(
+    model: str, text: str, usage: dict[str, Any], finish_reason: str = "stop"
+) -> dict[str, Any]:
+    """Build a `chat.completion` with one choice."""
+    return {
+        "id": new_id("chatcmpl-"),
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": finish_reason,
+            }
+        ],
+        "usage": usage,
+    }

@@ -1,0 +1,104 @@
+"""Serves an application with uvicorn: own sockets, clean exit codes, drained on SIGTERM.
+
+Exit codes: 0 after SIGTERM or SIGINT, 2 for a configuration error (a supervisor must not restart it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from servicekit.errors import ConfigurationError
+
+EXIT_CONFIGURATION = 2
+
+#: Longer than our HTTP client keeps idle connections, so that it is never the server that closes them.
+_KEEP_ALIVE_SECONDS = 75
+_BACKLOG = 4096
+
+
+def serve_app(app: FastAPI, host: str, ports: Sequence[int], drain_seconds: float) -> int:
+    """Serve until SIGTERM or SIGINT, then finish the running requests.
+
+    The application's lifespan runs around the server, not inside it, so that a `ConfigurationError` raised there
+    reaches the caller as it is.
+
+    Args:
+        app: The application.
+        host: The address to bind.
+        ports: Each gets a listening socket; the same application answers on all.
+        drain_seconds: How long running requests may take to end.
+
+    Returns:
+        The process's exit code.
+
+    Raises:
+        ConfigurationError: A port is taken, the address is not one of this machine, or the lifespan says so.
+    """
+    sockets = [_bind(host, port) for port in ports]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app, sockets, drain_seconds))
+    return 0
+
+
+async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: float) -> None:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        http="httptools",
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, int(drain_seconds)),
+        server_header=False,
+    )
+    async with app.router.lifespan_context(app):
+        # uvicorn raises the signal again once it has shut down; without handlers of ours that would be the
+        # process's end by signal instead of exit code 0.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        await uvicorn.Server(config).serve(sockets=sockets)
+
+
+def run_process(start: Callable[[], int]) -> int:
+    """Run a service's start function; a configuration error becomes one line each on standard error.
+
+    Returns:
+        What `start` returned, or 2 for a configuration error.
+    """
+    try:
+        return start()
+    except ConfigurationError as exc:
+        for problem in exc.problems:
+            sys.stderr.write(f"error: {problem}\n")
+        return EXIT_CONFIGURATION
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as exc:
+        listener.close()
+        raise ConfigurationError(_why_not_bound(host, port, exc)) from exc
+    listener.set_inheritable(False)
+    return listener
+
+
+def _why_not_bound(host: str, port: int, exc: OSError) -> str:
+    if exc.errno == errno.EADDRINUSE:
+        return f"Port {port} on {host} is already in use. Stop what listens there, or set another port."
+    if exc.errno == errno.EACCES:
+        return f"Port {port} needs more rights than this user has. Set a port above 1023."
+    return f"Cannot listen on {host}:{port} ({exc.strerror}). Set an address of this machine."

@@ -1,0 +1,78 @@
+"""Typed settings, one frozen class per process, read from the environment and `.env`.
+
+Unknown variables are ignored, because one `.env` serves every process (architecture, settled question 10).
+Variables that OPEA users know under two names (`LLM_SERVICE_PORT`, `LLM_SERVER_PORT`) are aliases of one field.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from servicekit.errors import ConfigurationError
+
+#: The checkout: `.env`, `compose/` and relative paths in settings are found from here.
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+
+class ServiceSettings(BaseSettings):
+    """What every HTTP service can be told."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$", description="How much is logged."
+    )
+    api_keys: CommaSeparatedSecrets = Field(
+        (), description="If set, every request needs one of these as `Authorization: Bearer`; comma-separated."
+    )
+    cors_origins: CommaSeparated = Field(
+        (), description="Web origins that may call this service from a browser; comma-separated."
+    )
+    max_body_bytes: int = Field(10_000_000, ge=1_000, description="Larger request bodies are answered 413.")
+    drain_seconds: float = Field(
+        30.0, ge=0.0, le=600.0, description="After SIGTERM, how long running requests may take to end."
+    )
+    models_file: Path = Field(
+        PROJECT_ROOT / "compose" / "models.json", description="The model aliases, see servicekit/models.py."
+    )
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+
+SettingsType = TypeVar("SettingsType", bound=ServiceSettings)
+
+
+def load_settings(settings_class: type[SettingsType]) -> SettingsType:
+    """Read the settings of a process from its environment and `.env`.
+
+    Raises:
+        ConfigurationError: Values are missing or out of bounds; every problem names its variable.
+    """
+    try:
+        return settings_class()
+    except ValidationError as exc:
+        problems = [
+            f"Setting {'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}. "
+            "Change it in the environment or in .env."
+            for error in exc.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigurationError(*problems) from exc
