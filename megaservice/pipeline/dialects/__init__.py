@@ -1,0 +1,1 @@
+"""The ways to write a pipeline; each becomes a `PipelineSpec`."""

@@ -1,0 +1,113 @@
+"""YAML as plain data that remembers where each value stands, with `${VAR:-default}` filled in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from megaservice.pipeline.problems import PipelineError, Problem
+
+#: The keys and indexes that lead to a value.
+Path = tuple[str | int, ...]
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+@dataclass
+class LocatedYaml:
+    """A document and its places.
+
+    Attributes:
+        file: Its name in problems.
+        data: Plain data: dicts, lists, scalars.
+        places: Line and column, from 1, of each value; of its key where it has one.
+        problems: What was wrong so far.
+    """
+
+    file: str
+    data: Any = None
+    places: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: Path, message: str) -> None:
+        """Note a problem at a value; if the value is not there, at the nearest one around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        line, column = self.places.get(path, (1, 1))
+        self.problems.append(Problem(self.file, line, column, message))
+
+
+def load_yaml(text: str, file: str, variables: Mapping[str, str]) -> LocatedYaml:
+    """Parse a document.
+
+    Args:
+        text: The YAML.
+        file: Its name in problems.
+        variables: Fill `${VAR}`; an empty value counts as unset, as in Compose's `:-`.
+
+    Returns:
+        The document; unset variables and repeated keys are in its `problems`.
+
+    Raises:
+        PipelineError: The text is not YAML at all.
+    """
+    document = LocatedYaml(file)
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as exc:
+        mark = exc.problem_mark or exc.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise PipelineError([Problem(file, line, column, f"not valid YAML: {exc.problem or exc.context}.")]) from exc
+    if root is not None:
+        document.data = _Builder(document, variables).build(root, ())
+    return document
+
+
+class _Builder:
+    def __init__(self, document: LocatedYaml, variables: Mapping[str, str]) -> None:
+        self._document = document
+        self._variables = variables
+        # Turns a scalar's text and tag into a value; never fed with a stream.
+        self._constructor = yaml.SafeLoader("")
+
+    def build(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401  # any YAML value
+        self._document.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*path, index)) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)  # YAML has these three kinds  # noqa: S101
+        return self._scalar(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[Any, Any]:
+        result: dict[Any, Any] = {}
+        for key_node, value_node in node.value:
+            key = self._constructor.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            place = (*path, str(key))
+            self._document.places[place] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if key in result:
+                self._document.problem(place, f"the key '{key}' is there twice; keep one.")
+            result[key] = self.build(value_node, place)
+        return result
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  # any YAML scalar
+        if "${" in node.value:
+            text = _VARIABLE.sub(lambda match: self._value_of(match, path), node.value)
+            # An unquoted `${PORT:-8000}` is a number, as if the value itself stood there.
+            tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))
+            node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
+        return self._constructor.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+
+    def _value_of(self, match: re.Match[str], path: Path) -> str:
+        value = self._variables.get(match["name"], "")
+        if value:
+            return value
+        if match["default"] is None:
+            self._document.problem(
+                path, f"the variable {match['name']} is not set; set it, or write ${{{match['name']}:-default}}."
+            )
+        return match["default"] or ""

@@ -1,0 +1,114 @@
+"""A pipeline as declared: what every dialect becomes, and all that the rest of the house reads.
+
+Source of the fields: docs/pipelines.md. Unknown keys are refused.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class ServiceKind(StrEnum):
+    """What a node is, in OPEA's words; decides which client speaks to it."""
+
+    LLM = "llm"
+    GRADER = "grader"
+
+
+#: The kinds whose output is a text that can be the answer.
+TEXT_PRODUCERS = frozenset({ServiceKind.LLM})
+
+
+class Dependency(StrEnum):
+    """What a node's failure means: the request's failure, or an error attached to the answer."""
+
+    HARD = "hard"
+    SOFT = "soft"
+
+
+class History(StrEnum):
+    """Which of the caller's messages an LLM node gets."""
+
+    WHOLE = "whole"
+    LAST_USER_MESSAGE = "last_user_message"
+
+
+class SystemMessage(StrEnum):
+    """What happens to the caller's own system message: it follows the prompt, or the prompt replaces it."""
+
+    APPEND = "append"
+    REPLACE = "replace"
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class PromptSpec(_Spec):
+    """The prompt of an LLM node."""
+
+    system: str | None = Field(None, description="The system message.")
+    caller_system: SystemMessage = Field(
+        SystemMessage.APPEND, description="The caller's own system message: append it, or replace it."
+    )
+    history: History = Field(History.WHOLE, description="The caller's whole conversation, or its last user message.")
+
+
+class AttachSpec(_Spec):
+    """Where a node's output appears in the answer."""
+
+    name: str = Field(alias="as", pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="The answer's field.")
+    fields: tuple[str, ...] | None = Field(None, description="The fields of the output to attach; all if absent.")
+
+
+class TimeoutSpec(_Spec):
+    """Bounds of the waits for a node, in seconds."""
+
+    connect_seconds: float = Field(5.0, gt=0)
+    first_token_seconds: float = Field(120.0, gt=0)
+    idle_seconds: float = Field(60.0, gt=0)
+    total_seconds: float = Field(600.0, gt=0)
+
+
+class NodeSpec(_Spec):
+    """One node: a microservice, and how this pipeline uses it."""
+
+    service_type: ServiceKind = Field(description="What the node is.")
+    endpoint: str = Field(pattern=r"^https?://[^\s/]+/?\S*$", description="The full URL that is called.")
+    model: str | None = Field(None, description="Pins the model; else the request's model is asked for.")
+    prompt: PromptSpec = Field(default_factory=PromptSpec, description="The prompt of an LLM.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Sent with every call; the request's own values win."
+    )
+    inputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="The fields that the node gets: JMESPath over `request` and the upstream nodes' outputs.",
+    )
+    attach: AttachSpec | None = Field(None, description="Where the output appears in the answer.")
+    dependency: Dependency = Field(Dependency.HARD, description="hard: its failure fails the request.")
+    timeouts: TimeoutSpec = Field(default_factory=TimeoutSpec, description="Bounds of the waits.")
+
+
+class PipelineSpec(_Spec):
+    """A whole pipeline."""
+
+    name: str = Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="Names the pipeline, such as `chat`.")
+    description: str = Field("", description="One sentence about what it does.")
+    endpoints: tuple[str, ...] = Field((), description="The gateway's paths that run this pipeline.")
+    nodes: dict[str, NodeSpec] = Field(min_length=1)
+    edges: tuple[tuple[str, str], ...] = ()
+
+    @field_validator("endpoints")
+    @classmethod
+    def _absolute_paths(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        for path in endpoints:
+            if not path.startswith("/"):
+                raise ValueError(f"'{path}' is no path; write '/{path}'")
+        return endpoints
+
+    def with_edges(self, edges: tuple[tuple[str, str], ...]) -> Self:
+        """Return the same pipeline with other edges."""
+        return self.model_copy(update={"edges": edges})
