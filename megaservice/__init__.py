@@ -1,0 +1,1 @@
+"""The gateway: one HTTP front door that runs pipelines of microservices."""
