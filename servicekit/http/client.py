@@ -6,6 +6,7 @@ The client never follows environment proxies to loopback addresses, and every wa
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -137,7 +138,9 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HttpClient:
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
+        connector = aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=self._KEEP_ALIVE_SECONDS, ttl_dns_cache=60
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -251,7 +254,10 @@ def _timeout_error(target: Target, kind: str, bounds: Timeouts) -> UpstreamTimeo
 
 
 def _reason(exc: BaseException) -> str:
-    os_error = getattr(exc, "os_error", None)
+    os_error = getattr(exc, "os_error", exc)
+    number = getattr(os_error, "errno", None)
+    if isinstance(number, int) and number > 0:  # asyncio's own text only repeats the address
+        return os.strerror(number).lower()
     return (getattr(os_error, "strerror", None) or str(exc) or type(exc).__name__).lower()
 
 

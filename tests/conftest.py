@@ -1,0 +1,68 @@
+"""Fixtures that every tier of tests may use; their working parts are in tests/support/."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import pytest_asyncio
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from tests.support.network import find_free_port, refusing_url
+from tests.support.scripted_upstream import Script, ScriptedUpstream
+
+UpstreamFactory = Callable[..., Awaitable[ScriptedUpstream]]
+
+#: Variables of the developer's shell that would change what tests see.
+_SETTING_PREFIXES = ("LLM_", "GRADER_", "MEGA_SERVICE_", "EMBEDDING_", "OTEL_", "TELEMETRY_")
+_SETTING_NAMES = (
+    "API_KEYS",
+    "CORS_ORIGINS",
+    "LOG_LEVEL",
+    "LOGFLAG",
+    "MODELS_FILE",
+    "MAX_BODY_BYTES",
+    "DRAIN_SECONDS",
+)
+_PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of the developer's shell from every test."""
+    for name in list(os.environ):
+        if name.startswith(_SETTING_PREFIXES) or name in _SETTING_NAMES or name.lower() in _PROXY_NAMES:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls() -> Iterator[BlockBuster]:
+    """Make a call of ours that blocks the event loop fail the test."""
+    with blockbuster_ctx(scanned_modules=["servicekit", "microservices", "megaservice"]) as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Give a loopback port that nothing listens on."""
+    return find_free_port()
+
+
+@pytest.fixture
+def refused_url() -> Iterator[str]:
+    """Give a URL whose port refuses connections for as long as the test runs."""
+    with refusing_url() as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def scripted_upstream() -> AsyncIterator[UpstreamFactory]:
+    """Give a function that starts an upstream playing the scripts it is given."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*scripts: Script) -> ScriptedUpstream:
+            return await stack.enter_async_context(ScriptedUpstream(*scripts))
+
+        yield start
