@@ -33,9 +33,7 @@ class ServiceSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    log_level: str = Field(
-        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$", description="How much is logged."
-    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$", description="How much is logged.")
     api_keys: CommaSeparatedSecrets = Field(
         (), description="If set, every request needs one of these as `Authorization: Bearer`; comma-separated."
     )

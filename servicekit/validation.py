@@ -41,9 +41,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
             f"The request's body is not valid JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})."
         ) from exc
     if not isinstance(document, dict):
-        raise InvalidRequestError(
-            f"The request's body is a JSON {_json_type(document)}; an object was expected."
-        )
+        raise InvalidRequestError(f"The request's body is a JSON {_json_type(document)}; an object was expected.")
     return document
 
 

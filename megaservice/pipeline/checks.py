@@ -10,14 +10,15 @@ from jmespath.exceptions import JMESPathError
 from megaservice.pipeline.dag import CycleError, Dag
 from megaservice.pipeline.dialects.opea import MEGA_KEY, NODES_KEY
 from megaservice.pipeline.located_yaml import LocatedYaml
+from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import TEXT_PRODUCERS, PipelineSpec
 
 #: Fields of the answer that an attached output must not overwrite.
 _ANSWER_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "notice"})
 
 
-def check_pipeline(document: LocatedYaml, spec: PipelineSpec) -> Dag | None:
-    """Add every problem to the document's; return the graph if it is one.
+def check_pipeline(document: LocatedYaml, spec: PipelineSpec) -> Pipeline | None:
+    """Add every problem to the document's; return the pipeline if there was none.
 
     Args:
         document: Where the spec came from.
@@ -27,15 +28,30 @@ def check_pipeline(document: LocatedYaml, spec: PipelineSpec) -> Dag | None:
         _check_target(document, name, node.endpoint)
         for field, expression in node.inputs.items():
             _check_expression(document, name, field, expression)
-    _check_attached(document, spec)
-    if not any(node.service_type in TEXT_PRODUCERS for node in spec.nodes.values()):
-        document.problem((NODES_KEY,), "no node produces the answer's text; a pipeline needs one of type 'llm'.")
+    dag = _graph(document, spec)
+    answer_node = _answer_node(document, spec, dag)
+    if dag is None or answer_node is None:
+        return None
+    attached = _attached(document, spec, dag, answer_node)
+    return None if document.problems else Pipeline(spec, dag, answer_node, attached)
+
+
+def _graph(document: LocatedYaml, spec: PipelineSpec) -> Dag | None:
     try:
         return Dag(spec.nodes, spec.edges)
     except CycleError as exc:
         path = " >> ".join(exc.path)
         document.problem((MEGA_KEY, "mega_flow"), f"the flow has a cycle: {path}. Remove one of its edges.")
         return None
+
+
+def _answer_node(document: LocatedYaml, spec: PipelineSpec, dag: Dag | None) -> str | None:
+    """Return the last text-producing node."""
+    producers = [name for name in (dag.order if dag else spec.nodes) if spec.nodes[name].service_type in TEXT_PRODUCERS]
+    if not producers:
+        document.problem((NODES_KEY,), "no node produces the answer's text; a pipeline needs one of type 'llm'.")
+        return None
+    return producers[-1]
 
 
 def _check_target(document: LocatedYaml, name: str, endpoint: str) -> None:
@@ -57,14 +73,20 @@ def _check_expression(document: LocatedYaml, name: str, field: str, expression: 
         )
 
 
-def _check_attached(document: LocatedYaml, spec: PipelineSpec) -> None:
+def _attached(document: LocatedYaml, spec: PipelineSpec, dag: Dag, answer_node: str) -> dict[str, str]:
+    """Return who is attached under which name: as `attach` says, and other leaves under their own names."""
+    names: dict[str, str] = {}
+    for node, node_spec in spec.nodes.items():
+        if node_spec.attach is not None:
+            names[node] = node_spec.attach.name
+        elif node in dag.leaves and node != answer_node:
+            names[node] = node
     owners: dict[str, str] = {}
-    for name, node in spec.nodes.items():
-        if node.attach is None:
-            continue
-        attached, path = node.attach.name, (NODES_KEY, name, "attach", "as")
-        if attached in _ANSWER_FIELDS:
-            document.problem(path, f"'{attached}' is a field of the answer itself; choose another name.")
-        elif attached in owners:
-            document.problem(path, f"nodes '{owners[attached]}' and '{name}' are both attached as '{attached}'.")
-        owners[attached] = name
+    for node, name in names.items():
+        path = (NODES_KEY, node, "attach", "as")
+        if name in _ANSWER_FIELDS:
+            document.problem(path, f"'{name}' is a field of the answer itself; choose another name.")
+        elif name in owners:
+            document.problem(path, f"nodes '{owners[name]}' and '{node}' are both attached as '{name}'.")
+        owners[name] = node
+    return names

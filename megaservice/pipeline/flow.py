@@ -1,8 +1,8 @@
 """The grammar of `mega_flow`: `a >> b`, `(a, b) >> c >> (d, e)`.
 
-    rule  = group { ">>" group }
-    group = name | "(" name { "," name } ")"
-    name  = letters, digits, "_", "-", ".", "/"
+rule  = group { ">>" group }
+group = name | "(" name { "," name } ")"
+name  = letters, digits, "_", "-", ".", "/"
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ class FlowRule:
     def edges(self) -> list[tuple[str, str]]:
         """Every edge: each node of a group to each node of the next group."""
         return [
-            (source, target)
-            for sources, targets in pairwise(self.groups)
-            for source in sources
-            for target in targets
+            (source, target) for sources, targets in pairwise(self.groups) for source in sources for target in targets
         ]
 
 

@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from megaservice.pipeline.checks import check_pipeline
-from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.dialects.opea import read_opea
 from megaservice.pipeline.located_yaml import load_yaml
+from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.problems import PipelineError, Problem
-from megaservice.pipeline.spec import TEXT_PRODUCERS, PipelineSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Pipeline:
-    """A checked pipeline.
-
-    Attributes:
-        spec: As declared.
-        dag: Its graph.
-        answer_node: The last text-producing node: what the client sees as the answer.
-    """
-
-    spec: PipelineSpec
-    dag: Dag
-    answer_node: str
 
 
 def parse_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Pipeline:
@@ -43,11 +26,10 @@ def parse_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Pipeli
     """
     document = load_yaml(text, file, variables)
     spec = read_opea(document, Path(file).stem.replace("_", "-").lower())
-    dag = check_pipeline(document, spec) if spec else None
-    if document.problems or spec is None or dag is None:
+    pipeline = check_pipeline(document, spec) if spec else None
+    if document.problems or pipeline is None:
         raise PipelineError(document.problems)
-    answer_node = [name for name in dag.order if spec.nodes[name].service_type in TEXT_PRODUCERS][-1]
-    return Pipeline(spec, dag, answer_node)
+    return pipeline
 
 
 def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> list[Pipeline]:
@@ -64,7 +46,8 @@ def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> 
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise PipelineError([Problem(str(folder), 1, 1, "there is no pipeline file (*.yaml) in this folder.")])
-    pipelines, problems = [], []
+    pipelines: list[Pipeline] = []
+    problems: list[Problem] = []
     for path in paths:
         try:
             pipelines.append(parse_pipeline(path.read_text("utf-8"), str(path), known))

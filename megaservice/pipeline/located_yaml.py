@@ -86,7 +86,7 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = self._constructor.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self._constructor.construct_object(key_node, deep=True)
             place = (*path, str(key))
             self._document.places[place] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if key in result:
@@ -98,9 +98,9 @@ class _Builder:
         if "${" in node.value:
             text = _VARIABLE.sub(lambda match: self._value_of(match, path), node.value)
             # An unquoted `${PORT:-8000}` is a number, as if the value itself stood there.
-            tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))
+            tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))  # type: ignore[no-untyped-call]
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
-        return self._constructor.construct_object(node, deep=True)  # type: ignore[no-untyped-call]
+        return self._constructor.construct_object(node, deep=True)
 
     def _value_of(self, match: re.Match[str], path: Path) -> str:
         value = self._variables.get(match["name"], "")

@@ -73,9 +73,7 @@ def _middleware(settings: ServiceSettings, metrics: HttpMetrics) -> list[Middlew
     layers = [Middleware(RequestIdMiddleware), Middleware(MetricsMiddleware, metrics=metrics)]
     if settings.cors_origins:
         layers.append(
-            Middleware(
-                CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
-            )
+            Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])
         )
     layers.append(Middleware(ErrorBoundary))
     if settings.api_keys:

@@ -51,7 +51,7 @@ class ErrorBoundary:
             await self._app(scope, receive, send_and_remember)
         except ClientGoneError:
             _log.info("the client left; %s %s was cancelled", scope["method"], scope["path"])
-        except Exception as exc:  # the outer border: nothing may pass it  # noqa: BLE001
+        except Exception as exc:  # the outer border: nothing may pass it
             if started:
                 _log.exception("the answer to %s %s broke after it had started", scope["method"], scope["path"])
                 raise

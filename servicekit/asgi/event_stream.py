@@ -54,9 +54,7 @@ async def _first(events: AsyncIterator[bytes]) -> bytes:
 class EventStreamResponse(Response):
     """The answer once the first event is there; made by `open_event_stream`."""
 
-    def __init__(
-        self, first: bytes, events: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, first: bytes, events: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"content-type": _MEDIA_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"})

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -25,6 +25,9 @@ from servicekit.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
+
+#: How long the end of a finished body is waited for; after it the connection is closed instead of kept.
+_DRAIN_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class UpstreamResponse:
             parts.append(part)
         return b"".join(parts)
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
+    async def iter_bytes(self) -> AsyncGenerator[bytes]:
         """Yield the body as it arrives, one item per read.
 
         Raises:
@@ -120,6 +123,13 @@ class UpstreamResponse:
             yield chunk
             kind, seconds = "idle", self._timeouts.idle_seconds
 
+    async def drain(self) -> None:
+        """Wait briefly for the end of a body that has nothing more to say, so that its connection is used again."""
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                while await self._response.content.readany():
+                    pass
+
 
 class HttpClient:
     """A connection pool for the life of the process.
@@ -138,9 +148,7 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> HttpClient:
-        connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=self._KEEP_ALIVE_SECONDS, ttl_dns_cache=60
-        )
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=self._KEEP_ALIVE_SECONDS, ttl_dns_cache=60)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -182,7 +190,7 @@ class HttpClient:
         try:
             yield UpstreamResponse(response, target, bounds, started, self._max_response_bytes)
         finally:
-            response.release() if response.content.at_eof() else response.close()
+            response.close() if not response.content.at_eof() else response.release()
 
     async def fetch(
         self,

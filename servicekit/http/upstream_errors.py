@@ -62,8 +62,13 @@ def describe_error_body(body: bytes) -> tuple[str, frozenset[str]]:
     return _shown(words if isinstance(words, str) else orjson.dumps(words).decode()), codes
 
 
-def json_object(target: Target, body: bytes) -> dict[str, Any]:
+def json_object(target: Target, body: bytes, *, may_carry_error: bool = False) -> dict[str, Any]:
     """Decode an answer that must be a JSON object.
+
+    Args:
+        target: Who answered.
+        body: The answer's body.
+        may_carry_error: Whether an `error` is a proper part of the answer, such as a null grade's reason.
 
     Raises:
         UpstreamBadResponseError: It is not, or it is an error with status 200.
@@ -74,7 +79,7 @@ def json_object(target: Target, body: bytes) -> dict[str, Any]:
         raise UpstreamBadResponseError(f"{target} answered 200, but its body is not valid JSON: {exc.msg}.") from exc
     if not isinstance(document, dict):
         raise UpstreamBadResponseError(f"{target} answered 200, but its body is not a JSON object.")
-    if document.get("error"):
+    if document.get("error") and not may_carry_error:
         words, _ = describe_error_body(body)
         raise UpstreamBadResponseError(f"{target} answered 200, but its body is an error: {words}")
     return document

@@ -86,9 +86,7 @@ def last_user_text(messages: list[dict[str, Any]]) -> str:
     return ""
 
 
-def chat_completion(
-    model: str, text: str, usage: dict[str, Any], finish_reason: str = "stop"
-) -> dict[str, Any]:
+def chat_completion(model: str, text: str, usage: dict[str, Any], finish_reason: str = "stop") -> dict[str, Any]:
     """Build a `chat.completion` with one choice."""
     return {
         "id": new_id("chatcmpl-"),

@@ -68,9 +68,7 @@ class ChatUpstream:
             raise UpstreamBadResponseError(f"{self.target} answered 200 without 'choices'; is it an OpenAI chat API?")
         return document
 
-    def stream(
-        self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts
-    ) -> ChatStream:
+    def stream(self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts) -> ChatStream:
         """Ask for a stream; the request goes out when it is iterated. Usage is always asked for."""
         body = orjson.dumps({**payload, "stream": True, "stream_options": {"include_usage": True}})
         return ChatStream(self._http, self.target, body, {**self._headers, **headers}, timeouts)
@@ -117,9 +115,7 @@ class ChatStream:
                     yield batch
                 if ended:
                     self._check_complete(ended=True)
-                    # The connection can be used again only once the body's end was read.
-                    async for _rest in reads:
-                        pass
+                    await response.drain()
                     return
         if decoder.has_partial_event:
             raise UpstreamBadResponseError(f"{self._target} cut its stream in the middle of an event.", retryable=True)

@@ -94,9 +94,7 @@ def _read_node(document: LocatedYaml, name: str, fields: object) -> NodeSpec | N
         return None
 
 
-def _read_flow(
-    document: LocatedYaml, mega: dict[str, Any], nodes: dict[str, NodeSpec]
-) -> list[tuple[str, str]]:
+def _read_flow(document: LocatedYaml, mega: dict[str, Any], nodes: dict[str, NodeSpec]) -> list[tuple[str, str]]:
     if "mega_flow" not in mega:
         return []
     path = (MEGA_KEY, "mega_flow")
@@ -133,9 +131,7 @@ def _check_names(document: LocatedYaml, path: Path, rules: list[FlowRule | None]
         document.problem((NODES_KEY, name), f"node '{name}' is not in 'mega_flow'; add it there, or remove it.")
 
 
-def _refuse_unknown(
-    document: LocatedYaml, section: dict[str, Any], allowed: tuple[str, ...], path: Path
-) -> None:
+def _refuse_unknown(document: LocatedYaml, section: dict[str, Any], allowed: tuple[str, ...], path: Path) -> None:
     for key in section:
         if key not in allowed:
             hint = nearest(str(key), allowed) or f" The keys are {', '.join(allowed)}."

@@ -1,0 +1,1 @@
+"""Clients for what a node speaks: OpenAI chat, grade, ..."""

@@ -1,0 +1,147 @@
+"""Speaks to a node that answers OpenAI chat requests: JSON and SSE."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import jmespath
+
+from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded
+from megaservice.nodes.readiness import probe
+from megaservice.pipeline.spec import History, NodeSpec, PromptSpec, SystemMessage
+from servicekit.errors import InvalidRequestError, ServiceError
+from servicekit.http.client import HttpClient, Target
+from servicekit.openai.chat import last_user_text, text_of
+from servicekit.openai.upstream import ChatStream, ChatUpstream, Chunk
+from servicekit.sse import encode_event
+
+#: What a request says to the gateway and not to the model.
+_NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
+#: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (settled question 4).
+_NOT_OPENAI = frozenset(
+    {"max_new_tokens", "typical_p", "repetition_penalty", "chat_template", "streaming", "input", "query", "text"}
+)
+_SYSTEM_ROLES = ("system", "developer")
+
+
+class ChatNode:
+    """The client of one chat node.
+
+    Args:
+        name: The node's name in the pipeline.
+        spec: As declared.
+        http: The process's connection pool.
+    """
+
+    def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
+        self.spec = spec
+        self._http = http
+        self._target = Target(f"node '{name}'", spec.endpoint)
+        self._upstream = ChatUpstream(http, self._target)
+        self._inputs = {field: jmespath.compile(text) for field, text in spec.inputs.items()}
+
+    async def call(self, call: NodeCall) -> Output:
+        """Ask for the whole `chat.completion`; see `NodeClient.call`."""
+        timeouts = bounded(self.spec.timeouts, call.context)
+        return await self._upstream.complete(self.payload(call), call.context.headers(), timeouts)
+
+    def open_stream(self, call: NodeCall) -> ChatNodeStream:
+        """Return the streamed answer; the request goes out when it is iterated."""
+        timeouts = bounded(self.spec.timeouts, call.context)
+        return ChatNodeStream(self._upstream.stream(self.payload(call), call.context.headers(), timeouts))
+
+    def text_of(self, output: Output) -> str | None:
+        """Return the text of the first choice."""
+        return text_of(output["choices"][0]["message"].get("content")) if output.get("choices") else None
+
+    def failure_output(self, error: ServiceError) -> Output:
+        """Return the error's body: what is attached in place of an answer."""
+        return error.body()
+
+    async def problem(self) -> str | None:
+        """Return why the node cannot answer now, or None."""
+        return await probe(self._http, self._target)
+
+    def payload(self, call: NodeCall) -> dict[str, Any]:
+        """Build the request's body.
+
+        The pipeline's parameters are defaults; the request's own values win, at the node that writes the answer.
+
+        Raises:
+            InvalidRequestError: There is no text to send.
+        """
+        request = call.request
+        payload: dict[str, Any] = {**self.spec.parameters}
+        if call.is_answer:
+            ignored = _NOT_SAMPLING | _NOT_OPENAI
+            payload.update({key: value for key, value in request.items() if key not in ignored})
+        model = self.spec.model or request.get("model")
+        if model:
+            payload["model"] = model
+        payload["messages"] = self._messages(call)
+        return payload
+
+    def _messages(self, call: NodeCall) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = list(call.request.get("messages", ()))
+        text = self._text(call)
+        if text is None and self.spec.prompt.history is History.LAST_USER_MESSAGE:
+            text = last_user_text(messages)
+        if text is not None:
+            if not text.strip():
+                raise InvalidRequestError("messages: there is no user message with text to work on.", param="messages")
+            messages = [*_of_roles(messages, _SYSTEM_ROLES), {"role": "user", "content": text}]
+        return _with_prompt(messages, self.spec.prompt)
+
+    def _text(self, call: NodeCall) -> str | None:
+        """Return the text that takes the conversation's place: the declared input, else what the node before wrote."""
+        if "text" in self._inputs:
+            value = self._inputs["text"].search(call.scope())
+            return value if isinstance(value, str) else ""
+        return call.nearest_text
+
+
+def _of_roles(messages: list[dict[str, Any]], roles: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [message for message in messages if message["role"] in roles]
+
+
+def _with_prompt(messages: list[dict[str, Any]], prompt: PromptSpec) -> list[dict[str, Any]]:
+    """Put the pipeline's prompt first; the caller's own system message follows it, unless it is replaced."""
+    if prompt.system is None:
+        return messages
+    own = [] if prompt.caller_system is SystemMessage.REPLACE else _of_roles(messages, _SYSTEM_ROLES)
+    # One system message: many chat templates refuse or ignore a second one.
+    system = "\n\n".join([prompt.system, *(text_of(message.get("content")) for message in own)])
+    rest = [message for message in messages if message["role"] not in _SYSTEM_ROLES]
+    return [{"role": "system", "content": system}, *rest]
+
+
+class ChatNodeStream:
+    """The streamed answer of a chat node."""
+
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
+
+    async def parts(self) -> AsyncGenerator[StreamPart]:
+        """Yield the events as they came; usage is kept back for the stream's last event."""
+        chunks = self._stream.chunks()
+        try:
+            async for batch in chunks:
+                shown = [chunk for chunk in batch if chunk.document.get("choices")]
+                if shown:
+                    yield StreamPart(_encoded(shown), "".join(chunk.text for chunk in shown))
+        finally:
+            await chunks.aclose()
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that the first chunk calls for."""
+        notice = self._stream.assembled.notice
+        return {"x-model-notice": str(notice["code"])} if notice else {}
+
+    def output(self) -> Output:
+        """Return the answer as JSON mode would have."""
+        return self._stream.assembled.completion()
+
+
+def _encoded(chunks: list[Chunk]) -> bytes:
+    return b"".join([encode_event(chunk.data) for chunk in chunks])

@@ -1,0 +1,1 @@
+"""The ServiceOrchestrator: runs a DAG of microservices, streams through it, fails loudly."""

@@ -1,0 +1,48 @@
+"""From the outputs of a run to what the client sees: the answer, and what the pipeline attaches to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from megaservice.nodes.base import Output
+from megaservice.pipeline.pipeline import Pipeline
+from servicekit.sse import encode_event
+
+
+def compose_answer(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Return the answer node's output with the attached outputs as further fields."""
+    return {**outputs[pipeline.answer_node], **attached_fields(pipeline, outputs)}
+
+
+def attached_fields(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:
+    """Return the fields that the pipeline attaches, by name; nodes that were skipped have none."""
+    return {
+        name: _selected(pipeline, node, outputs[node]) for node, name in pipeline.attached.items() if node in outputs
+    }
+
+
+def final_event(pipeline: Pipeline, request: Mapping[str, Any], outputs: Mapping[str, Output]) -> bytes | None:
+    """Encode the last chunk of a stream: `choices: []`, the attached outputs, and `usage` where asked for.
+
+    Returns:
+        The event, or None if there is nothing to say.
+    """
+    answer = outputs[pipeline.answer_node]
+    fields = attached_fields(pipeline, outputs)
+    if (request.get("stream_options") or {}).get("include_usage") and answer.get("usage"):
+        fields["usage"] = answer["usage"]
+    if not fields:
+        return None
+    head = {key: answer[key] for key in ("id", "created", "model") if key in answer}
+    return encode_event(orjson.dumps({**head, "object": "chat.completion.chunk", "choices": [], **fields}))
+
+
+def _selected(pipeline: Pipeline, node: str, output: Output) -> Any:  # noqa: ANN401  # a node's output is any JSON
+    attach = pipeline.spec.nodes[node].attach
+    if attach is None or attach.fields is None:
+        return output
+    # An error is always shown: a null without its reason would help nobody.
+    return {key: output[key] for key in (*attach.fields, "error") if key in output}

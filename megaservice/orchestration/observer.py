@@ -1,0 +1,54 @@
+"""What is measured of a run, under OPEA's metric names and with right values.
+
+`megaservice_request_pending` returns to zero after every run, also after failures and clients that left; stock
+leaves it up. The metrics themselves are comps' own singletons, since creating one of their names twice raises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from comps.cores.mega.orchestrator import OrchestratorMetrics
+
+from megaservice.orchestration.readiness import NodeStatus
+
+
+class RunObserver(Protocol):
+    """Is told what happens in one run, on the event loop; must not block."""
+
+    def started(self) -> None:
+        """The run began."""
+
+    def token(self) -> None:
+        """A part of the answer's stream goes to the client."""
+
+    def ended(self, statuses: Mapping[str, NodeStatus]) -> None:
+        """The run is over; called exactly once."""
+
+
+class MetricsObserver:
+    """Feeds comps' Prometheus metrics."""
+
+    def __init__(self, metrics: OrchestratorMetrics) -> None:
+        self._metrics = metrics
+        self._last = 0.0
+        self._started_at = 0.0
+        self._has_token = False
+
+    def started(self) -> None:
+        """Raise the pending gauge and start the clock."""
+        self._started_at = self._last = time.monotonic()
+        self._metrics.pending_update(increase=True)
+
+    def token(self) -> None:
+        """Observe the time to the first part, or between two parts."""
+        self._last = self._metrics.token_update(self._last, not self._has_token)
+        self._has_token = True
+
+    def ended(self, statuses: Mapping[str, NodeStatus]) -> None:
+        """Lower the pending gauge; the latency counts for runs whose nodes all ended well."""
+        self._metrics.pending_update(increase=False)
+        if all(status in (NodeStatus.SUCCEEDED, NodeStatus.SKIPPED) for status in statuses.values()):
+            self._metrics.request_update(self._started_at)

@@ -1,0 +1,46 @@
+"""Settings of the gateway process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field
+
+from servicekit.settings import PROJECT_ROOT, ServiceSettings
+
+#: The older names of variables that pipeline files use, and the names that they have in the files.
+_OLDER_NAMES = {
+    "LLM_SERVER_HOST_IP": "LLM_SERVICE_HOST_IP",
+    "LLM_SERVER_PORT": "LLM_SERVICE_PORT",
+}
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway can be told."""
+
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias=AliasChoices("MEGA_SERVICE_HOST"),
+        description="The address to listen on; 0.0.0.0 for all.",
+    )
+    port: int = Field(
+        8000, ge=1, le=65535, validation_alias=AliasChoices("MEGA_SERVICE_PORT"), description="The gateway's port."
+    )
+    pipelines_dir: Path = Field(
+        PROJECT_ROOT / "compose" / "pipelines", description="The folder of the pipeline files (*.yaml)."
+    )
+    request_timeout_seconds: float = Field(
+        600.0, gt=0, description="Every request must be over in this time; callers may ask for less."
+    )
+
+
+def pipeline_variables() -> dict[str, str]:
+    """Return what fills `${VAR}` in pipeline files: `.env`, then the environment, older names included."""
+    variables = {name: value for name, value in dotenv_values(PROJECT_ROOT / ".env").items() if value is not None}
+    variables.update(os.environ)
+    for older, name in _OLDER_NAMES.items():
+        if variables.get(older) and not variables.get(name):
+            variables[name] = variables[older]
+    return variables
