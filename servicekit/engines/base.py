@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 from servicekit.context import CallContext
+from servicekit.model_profile import ModelProfile
 
 #: A `chat.completion` or a `chat.completion.chunk`, decoded.
 ChatObject = dict[str, Any]
@@ -19,6 +20,10 @@ class Engine(Protocol):
 
     #: The name that answers carry as `model`; never a path.
     model: str
+    #: Who owns the model, for `/v1/models`.
+    owner: str
+    #: What a service must know to use the model well; None for a general chat model. Known once started.
+    profile: ModelProfile | None
 
     async def start(self) -> None:
         """Make ready to answer.
@@ -28,16 +33,20 @@ class Engine(Protocol):
         """
 
     async def close(self) -> None:
-        """Free everything; running calls are cancelled."""
+        """Free everything; running calls fail."""
 
     async def problem(self) -> str | None:
         """Return why it cannot answer now, in one sentence, or None if it can."""
 
     async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
-        """Answer an OpenAI chat request (`stream` absent) with a `chat.completion`."""
+        """Answer an OpenAI chat request (`stream` absent) with a `chat.completion`.
+
+        The answer has text, a tool call, or a `finish_reason` that says why it has not.
+        """
 
     def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
-        """Answer with `chat.completion.chunk`s, the last one carrying `usage` with empty `choices`.
+        """Answer with `chat.completion.chunk`s.
 
-        Close the generator to cancel the engine's work.
+        The first one carries the role, no later one than the first text; the last one carries `usage` with empty
+        `choices`, and is absent if the upstream does not count. Close the generator to cancel the engine's work.
         """

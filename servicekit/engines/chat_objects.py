@@ -1,0 +1,188 @@
+"""Checks what an upstream answered and writes it in OpenAI's exact form, without I/O.
+
+No answer leaves here that says nothing and does not say why: an answer without text, tool call or telling
+`finish_reason` is an error, in JSON and in streams alike.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+
+from servicekit.engines.base import ChatObject
+from servicekit.engines.upstream_errors import complaint_in, error_from_complaint, read_complaint
+from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.http.client import Target
+from servicekit.ids import new_id
+from servicekit.sse import DONE, ServerSentEvent
+
+#: With one of these an answer may be empty: a reasoning model used up its tokens, or a filter held the text back.
+_TELLING_REASONS = frozenset({"length", "content_filter"})
+
+
+def read_completion(body: bytes, model: str, target: Target) -> ChatObject:
+    """Decode and check the body of a 200.
+
+    Args:
+        body: The whole body.
+        model: Written into the answer as `model`.
+        target: Whom an error names.
+
+    Raises:
+        UpstreamBadResponseError: No JSON, no `chat.completion`, or one that is empty.
+        ServiceError: It is an error object; mapped as an error status would be.
+    """
+    document = _decode_object(body, target)
+    choices = _choices(document)
+    if not choices or not all(isinstance(choice.get("message"), dict) for choice in choices):
+        raise UpstreamBadResponseError(f"{target} answered JSON that is no chat completion: {_shown(body)}")
+    if not any(_says_something(choice["message"], choice.get("finish_reason")) for choice in choices):
+        raise UpstreamBadResponseError(f"{target} answered a chat completion without any text.", retryable=True)
+    return {**_head(document, "chat.completion", model), "choices": choices, "usage": document.get("usage")}
+
+
+class ChunkReader:
+    """Turns the events of one stream into checked chunks.
+
+    Chunks are held back until one says something, so that an empty stream can still become an error with a status.
+
+    Args:
+        model: Written into each chunk as `model`.
+        target: Whom an error names.
+    """
+
+    def __init__(self, model: str, target: Target) -> None:
+        self._model = model
+        self._target = target
+        self._head: ChatObject | None = None
+        self._held: list[ChatObject] = []
+        self._has_said = False
+        self._finish_reason: str | None = None
+        self._usage: dict[str, Any] | None = None
+        #: Whether `[DONE]` came.
+        self.done = False
+
+    def read(self, event: ServerSentEvent) -> list[ChatObject]:
+        """Return the chunks to pass on after this event.
+
+        Raises:
+            UpstreamBadResponseError: The event is no chunk.
+            ServiceError: The event is an error; mapped as an error status would be.
+        """
+        if event.data.strip() == DONE:
+            self.done = True
+            return []
+        if event.event == "error":
+            raise error_from_complaint(read_complaint(event.data), None, self._target)
+        document = _decode_object(event.data, self._target)
+        if isinstance(document.get("usage"), dict):
+            self._usage = document["usage"]
+        choices = _choices(document)
+        if choices is None:
+            raise UpstreamBadResponseError(f"{self._target} sent an event that is no chunk: {_shown(event.data)}")
+        return self._pass_on(document, choices) if choices else []
+
+    def end(self, was_cut: bool) -> list[ChatObject]:
+        """Return the chunks that are left when the stream has ended, `usage` last.
+
+        Args:
+            was_cut: Whether it ended inside an event.
+
+        Raises:
+            UpstreamBadResponseError: The stream was empty or ended in its middle.
+        """
+        if was_cut or not (self.done or self._finish_reason):
+            raise self._broken(was_cut)
+        if not self._has_said and self._finish_reason not in _TELLING_REASONS:
+            raise UpstreamBadResponseError(f"{self._target} answered a stream without any text.", retryable=True)
+        chunks, self._held = self._held, []
+        if self._usage is not None and self._head is not None:
+            chunks.append({**self._head, "choices": [], "usage": self._usage})
+        return chunks
+
+    def _pass_on(self, document: dict[str, Any], choices: list[dict[str, Any]]) -> list[ChatObject]:
+        if self._head is None:
+            self._head = _head(document, "chat.completion.chunk", self._model)
+            for choice in choices:
+                choice["delta"] = {"role": "assistant", **_delta(choice)}
+        for choice in choices:
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            self._has_said = self._has_said or _has_substance(_delta(choice))
+        chunk = {**self._head, "choices": [_stream_choice(choice) for choice in choices]}
+        self._held.append(chunk)
+        if not self._has_said:
+            return []
+        chunks, self._held = self._held, []
+        return chunks
+
+    def _broken(self, was_cut: bool) -> ServiceError:
+        if self._head is None and not was_cut:
+            return UpstreamBadResponseError(f"{self._target} ended its stream without any event.", retryable=True)
+        where = "inside an event" if was_cut else "without a finish_reason or [DONE]"
+        return UpstreamBadResponseError(f"{self._target} ended its stream {where}.", retryable=True)
+
+
+def _decode_object(data: bytes, target: Target) -> dict[str, Any]:
+    """Decode a JSON object that is no complaint."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise UpstreamBadResponseError(f"{target} answered broken JSON: {_shown(data)}") from exc
+    complaint = complaint_in(document)
+    if complaint is not None:
+        raise error_from_complaint(complaint, None, target)
+    if not isinstance(document, dict):
+        raise UpstreamBadResponseError(f"{target} answered JSON that is no object: {_shown(data)}")
+    return document
+
+
+def _choices(document: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the choices, None if there is no list of objects under that name."""
+    choices = document.get("choices")
+    if isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices):
+        return choices
+    return None
+
+
+def _head(document: dict[str, Any], kind: str, model: str) -> ChatObject:
+    """Return the fields that every object starts with, in OpenAI's order; a server's own extras end here."""
+    head = {
+        "id": document.get("id") or new_id("chatcmpl-"),
+        "object": kind,
+        "created": document.get("created") or int(time.time()),
+        "model": model,
+    }
+    if document.get("system_fingerprint"):
+        head["system_fingerprint"] = document["system_fingerprint"]
+    return head
+
+
+def _delta(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = choice.get("delta")
+    return delta if isinstance(delta, dict) else {}
+
+
+def _stream_choice(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = _delta(choice)
+    if "role" in delta and delta.get("content") is None and "tool_calls" not in delta:
+        delta = {**delta, "content": ""}  # llama.cpp sends null where OpenAI sends ""
+    written = {"index": choice.get("index", 0), "delta": delta, "finish_reason": choice.get("finish_reason")}
+    if choice.get("logprobs") is not None:
+        written["logprobs"] = choice["logprobs"]
+    return written
+
+
+def _has_substance(fields: dict[str, Any]) -> bool:
+    """Whether a message or delta says something: text, reasoning, a refusal, a tool call, audio."""
+    return any(value for name, value in fields.items() if name != "role")
+
+
+def _says_something(message: dict[str, Any], finish_reason: object) -> bool:
+    return _has_substance(message) or finish_reason in _TELLING_REASONS
+
+
+def _shown(data: bytes) -> str:
+    text = data[:200].decode("utf-8", "replace")
+    return text + "..." if len(data) > 200 else text or "(nothing)"

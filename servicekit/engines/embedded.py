@@ -1,0 +1,138 @@
+"""An engine of our own: llama.cpp in a child process, spoken to as an OpenAI-compatible upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+from servicekit.context import CallContext
+from servicekit.engines.base import ChatObject
+from servicekit.engines.gguf import read_gguf_facts
+from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess
+from servicekit.engines.llama_server import LlamaServer
+from servicekit.engines.notices import NoticeMarker
+from servicekit.engines.openai_compatible import OPENAI_FIELDS, OpenAICompatibleEngine, Upstream
+from servicekit.errors import (
+    OverloadedError,
+    UpstreamBadResponseError,
+    UpstreamUnreachableError,
+)
+from servicekit.http.client import HttpClient
+from servicekit.model_profile import ModelProfile, load_profile
+
+#: What llama.cpp's server understands on top of OpenAI's parameters.
+_LLAMA_FIELDS = frozenset({"cache_prompt", "grammar", "min_p", "repeat_penalty", "top_k", "typical_p"})
+#: How long a call may wait until llama.cpp takes it.
+_QUEUE_SECONDS = 60.0
+#: After a broken connection, how long to wait for the news that the process has ended.
+_NEWS_SECONDS = 0.5
+
+
+class EmbeddedEngine:
+    """Answers with one GGUF model.
+
+    Args:
+        path: The GGUF file; a `<name>.profile.json` beside it says what the model knows about itself.
+        client: The process's HTTP client; it is not closed here.
+        options: Threads, slots, limits.
+    """
+
+    owner = "llama.cpp"
+
+    def __init__(self, path: Path, client: HttpClient, options: EmbeddedOptions | None = None) -> None:
+        self.model = path.stem
+        self.profile: ModelProfile | None = None
+        self._path = path
+        self._client = client
+        self._options = options or EmbeddedOptions()
+        self._server = LlamaServer(path, self.model, self._options)
+        self._places = asyncio.Semaphore(self._options.max_calls)
+
+    async def start(self) -> None:
+        """Load the model.
+
+        Raises:
+            ConfigurationError: The file is missing, no GGUF, incomplete, or nothing that llama.cpp can load.
+        """
+        facts = await asyncio.to_thread(read_gguf_facts, self._path)
+        self.profile = await asyncio.to_thread(load_profile, self._path)
+        await self._server.start(facts)
+
+    async def close(self) -> None:
+        """End llama.cpp; running calls fail."""
+        await self._server.close()
+
+    async def problem(self) -> str | None:
+        """Return why there is no answering llama.cpp, None if there is one."""
+        process = self._server.process
+        return self._server.problem if process is None else await self._upstream(process).problem()
+
+    async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Answer with a `chat.completion`; see `Engine.chat`.
+
+        Raises:
+            UpstreamUnreachableError: llama.cpp is not running, or crashed meanwhile.
+            OverloadedError: Too many calls are waiting.
+            ServiceError: Whatever llama.cpp says, as in docs/errors.md.
+        """
+        async with self._place(context), self._running() as process:
+            answer = await self._upstream(process).chat(payload, context)
+        return NoticeMarker(self.profile, payload["messages"]).completion(answer)
+
+    async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
+        marker = NoticeMarker(self.profile, payload["messages"])
+        async with (
+            self._place(context),
+            self._running() as process,
+            aclosing(self._upstream(process).chat_stream(payload, context)) as chunks,
+        ):
+            async for chunk in chunks:
+                for marked in marker.chunk(chunk):
+                    yield marked
+
+    def _upstream(self, process: LlamaProcess) -> OpenAICompatibleEngine:
+        """Return an engine for this child; the next one has another port and key."""
+        upstream = Upstream(
+            model=self.model,
+            base_url=process.base_url,
+            label=f"llama.cpp of model '{self.model}'",
+            api_key=process.api_key,
+            fields=OPENAI_FIELDS | _LLAMA_FIELDS,
+            # llama.cpp ties a thread to each open connection and closes idle ones without warning; a new
+            # connection costs a fifth of a millisecond.
+            keeps_connections=False,
+        )
+        return OpenAICompatibleEngine(upstream, self._client)
+
+    @asynccontextmanager
+    async def _place(self, context: CallContext) -> AsyncIterator[None]:
+        """Wait for one of the places at llama.cpp, so that its threads are never short."""
+        left = context.remaining_seconds()
+        try:
+            async with asyncio.timeout(_QUEUE_SECONDS if left is None else min(left, _QUEUE_SECONDS)):
+                await self._places.acquire()
+        except TimeoutError as exc:
+            raise OverloadedError(
+                f"llama.cpp of model '{self.model}' has {self._options.max_calls} calls to answer already.",
+                retry_after_seconds=1,
+            ) from exc
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[LlamaProcess]:
+        """Give the running child; a connection that its crash broke becomes an error that says so."""
+        process = self._server.process
+        if process is None:
+            raise UpstreamUnreachableError(f"{self._server.problem}. Try again in a moment.")
+        try:
+            yield process
+        except (UpstreamUnreachableError, UpstreamBadResponseError) as exc:
+            if await self._server.has_ended(process, _NEWS_SECONDS):
+                raise UpstreamUnreachableError(f"{self._server.problem}. Try again in a moment.") from exc
+            raise

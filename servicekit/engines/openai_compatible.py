@@ -1,0 +1,231 @@
+"""An engine behind an OpenAI-compatible URL: Ollama, vLLM, TGI, FastChat, llama.cpp's server, OpenAI itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from pydantic import SecretStr
+
+from servicekit.context import CallContext
+from servicekit.engines.base import ChatObject
+from servicekit.engines.chat_objects import ChunkReader, read_completion
+from servicekit.engines.upstream_errors import Complaint, error_from_complaint, read_complaint
+from servicekit.errors import (
+    InvalidRequestError,
+    ServiceError,
+    UpstreamBadResponseError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
+from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
+from servicekit.model_profile import ModelProfile
+from servicekit.sse import SseDecoder
+
+#: The parameters of https://platform.openai.com/docs/api-reference/chat/create, besides model, messages and
+#: stream. OPEA's requests carry many more (`max_new_tokens`, `typical_p`, `language`, ...), which OpenAI refuses.
+OPENAI_FIELDS = frozenset(
+    {
+        *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs"),
+        *("max_completion_tokens", "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls"),
+        *("prediction", "presence_penalty", "prompt_cache_key", "reasoning_effort", "response_format"),
+        *("safety_identifier", "seed", "service_tier", "stop", "store", "stream_options", "temperature"),
+        *("tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
+    }
+)
+#: How long a stream may take to end after `[DONE]`, so that its connection can be used again.
+_TAIL_SECONDS = 0.2
+#: A probe must not keep a readiness check waiting.
+_PROBE_TIMEOUTS = Timeouts(connect_seconds=2.0, first_byte_seconds=3.0, idle_seconds=3.0, total_seconds=3.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where an engine's answers come from.
+
+    Attributes:
+        model: The model's name there; also what answers carry.
+        base_url: Up to and including `/v1`.
+        label: What error messages call it.
+        api_key: Sent as `Authorization: Bearer`.
+        fields: The request fields that it understands besides model, messages and stream; others are not sent.
+        timeouts: Of each call; a request's deadline shortens the total.
+        keeps_connections: Whether a connection is used for more than one call.
+    """
+
+    model: str
+    base_url: str
+    label: str
+    api_key: SecretStr | None = None
+    fields: frozenset[str] = OPENAI_FIELDS
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    keeps_connections: bool = True
+
+    def target(self, path: str) -> Target:
+        """Return whom a call of this path goes to, as error messages name it."""
+        return Target(self.label, self.base_url.rstrip("/") + path)
+
+
+class OpenAICompatibleEngine:
+    """Answers through one upstream.
+
+    Args:
+        upstream: Address, model and limits.
+        client: The process's HTTP client; it is not closed here.
+    """
+
+    def __init__(self, upstream: Upstream, client: HttpClient) -> None:
+        self.model = upstream.model
+        self.owner = urlsplit(upstream.base_url).hostname or "upstream"
+        self.profile: ModelProfile | None = None
+        self._upstream = upstream
+        self._client = client
+
+    async def start(self) -> None:
+        """Do nothing: an upstream that is not there yet may come later, and `problem` says so meanwhile."""
+
+    async def close(self) -> None:
+        """Do nothing: the client is the process's, and each call frees its connection."""
+
+    async def problem(self) -> str | None:
+        """Ask the upstream for its models; any answer but an error of the server or of our key will do."""
+        target = self._upstream.target("/models")
+        try:
+            response, _ = await self._client.fetch("GET", target, headers=self._headers({}), timeouts=_PROBE_TIMEOUTS)
+        except ServiceError as exc:
+            return exc.message
+        if response.status in (401, 403):
+            return f"{target} refuses our API key ({response.status})."
+        return f"{target} answers {response.status}." if response.status >= 500 else None
+
+    async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Answer with a `chat.completion`; see `Engine.chat`.
+
+        Raises:
+            ServiceError: Whatever went wrong, as in docs/errors.md.
+        """
+        target = self._upstream.target("/chat/completions")
+        response, body = await self._client.fetch(
+            "POST",
+            target,
+            body=self._body(payload),
+            headers=self._headers(context.headers()),
+            timeouts=self._timeouts(context),
+        )
+        if response.status != 200:
+            raise await self._error(response, body, target)
+        return read_completion(body, self.model, target)
+
+    async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`.
+
+        Raises:
+            ServiceError: Whatever went wrong, also after chunks were yielded.
+        """
+        target = self._upstream.target("/chat/completions")
+        options = {**(payload.get("stream_options") or {}), "include_usage": True}
+        async with self._client.open(
+            "POST",
+            target,
+            body=self._body({**payload, "stream_options": options}, stream=True),
+            headers=self._headers(context.headers()),
+            timeouts=self._timeouts(context),
+        ) as response:
+            await self._check_stream(response, target)
+            reader = ChunkReader(self.model, target)
+            async with aclosing(response.iter_bytes()) as reads, aclosing(_read_chunks(reads, reader)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    def _body(self, payload: ChatObject, *, stream: bool = False) -> bytes:
+        body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}
+        body.update((name, value) for name, value in payload.items() if name in self._upstream.fields)
+        if stream:
+            body["stream"] = True
+        return orjson.dumps(body)
+
+    def _headers(self, more: dict[str, str]) -> dict[str, str]:
+        headers = {"content-type": "application/json", **more}
+        if self._upstream.api_key is not None:
+            headers["authorization"] = f"Bearer {self._upstream.api_key.get_secret_value()}"
+        if not self._upstream.keeps_connections:
+            headers["connection"] = "close"
+        return headers
+
+    def _timeouts(self, context: CallContext) -> Timeouts:
+        left = context.remaining_seconds()
+        if left is None:
+            return self._upstream.timeouts
+        if left <= 0:
+            raise UpstreamTimeoutError(f"{self._upstream.label}: the request's time ran out before it was asked.")
+        return replace(self._upstream.timeouts, total_seconds=min(left, self._upstream.timeouts.total_seconds))
+
+    async def _check_stream(self, response: UpstreamResponse, target: Target) -> None:
+        """Raise unless the answer is an event stream."""
+        if response.status != 200:
+            raise await self._error(response, await response.read(), target)
+        if response.headers.get("content-type", "").startswith("application/json"):
+            read_completion(await response.read(), self.model, target)  # an error object says more than we can
+            raise UpstreamBadResponseError(f"{target} answered JSON where a stream was asked for.")
+
+    async def _error(self, response: UpstreamResponse, body: bytes, target: Target) -> ServiceError:
+        complaint = self._without_key(read_complaint(body))
+        if complaint.is_model_unknown(response.status):
+            return await self._unknown_model(complaint, response.status, target)
+        if response.status < 400:
+            return UpstreamError(
+                f"{target} answered {response.status}; a 200 was expected. Correct the address in the configuration."
+            )
+        if response.status == 404:
+            complaint = replace(complaint, text=f"{complaint.text} (does its base_url end in /v1?)".strip())
+        return error_from_complaint(complaint, response.status, target, response.headers)
+
+    async def _unknown_model(self, complaint: Complaint, status: int, target: Target) -> ServiceError:
+        names = await self._upstream_models()
+        there = f" The models there are: {', '.join(names)}." if names else ""
+        return InvalidRequestError(
+            f"{target} answered {status}: {complaint.text}.{there} Pull '{self.model}' there, or name another model.",
+            param="model",
+            code="model_not_found",
+        )
+
+    async def _upstream_models(self) -> list[str]:
+        """Return the upstream's model names; none if it does not tell, since this only completes an error."""
+        try:
+            _, body = await self._client.fetch(
+                "GET", self._upstream.target("/models"), headers=self._headers({}), timeouts=_PROBE_TIMEOUTS
+            )
+            return [str(item["id"]) for item in orjson.loads(body)["data"]]
+        except (ServiceError, ValueError, KeyError, TypeError):
+            return []
+
+    def _without_key(self, complaint: Complaint) -> Complaint:
+        """Mask our key where an upstream repeats it."""
+        secret = self._upstream.api_key.get_secret_value() if self._upstream.api_key else ""
+        return replace(complaint, text=complaint.text.replace(secret, "***")) if secret else complaint
+
+
+async def _read_chunks(reads: AsyncIterator[bytes], reader: ChunkReader) -> AsyncGenerator[ChatObject]:
+    decoder = SseDecoder()
+    async for data in reads:
+        for event in decoder.feed(data):
+            for chunk in reader.read(event):
+                yield chunk
+        if reader.done:
+            break
+    for chunk in reader.end(was_cut=decoder.has_partial_event and not reader.done):
+        yield chunk
+    await _read_tail(reads)
+
+
+async def _read_tail(reads: AsyncIterator[bytes]) -> None:
+    """Read what follows `[DONE]`, since only a connection read to the body's end goes back to the pool."""
+    with suppress(TimeoutError, ServiceError):
+        async with asyncio.timeout(_TAIL_SECONDS):
+            async for _ in reads:
+                pass

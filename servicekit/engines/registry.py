@@ -1,0 +1,125 @@
+"""From models.json to running engines: one for each distinct entry, however many names it has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from servicekit.engines.base import Engine
+from servicekit.engines.embedded import EmbeddedEngine
+from servicekit.engines.llama_process import EmbeddedOptions
+from servicekit.engines.openai_compatible import OpenAICompatibleEngine, Upstream
+from servicekit.errors import ConfigurationError, ModelNotFoundError
+from servicekit.http.client import HttpClient
+from servicekit.models import ModelCatalog, ModelEntry
+
+_log = logging.getLogger(__name__)
+
+#: What makes two entries the same engine.
+_Key = tuple[str, ...]
+
+
+class EngineRegistry:
+    """Starts, finds and closes the engines of one process.
+
+    Args:
+        catalog: The names there are, and the entry behind each.
+        client: The process's HTTP client; it is not closed here.
+        names: Only the engines behind these names are started; None starts all.
+        options: How llama.cpp runs the embedded models.
+
+    Raises:
+        ModelNotFoundError: One of `names` is not in the catalog.
+    """
+
+    def __init__(
+        self,
+        catalog: ModelCatalog,
+        client: HttpClient,
+        names: Sequence[str] | None = None,
+        options: EmbeddedOptions | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._client = client
+        self._options = options
+        self._announced: set[str] = set()
+        entries = catalog.entries() if names is None else [catalog.find(name) for name in names]
+        self._engines: dict[_Key, Engine] = {}
+        for entry in entries:
+            self._engines.setdefault(_key(entry, catalog.folder), self._make(entry))
+
+    async def start(self) -> None:
+        """Start every engine, all at the same time; if one fails, none is left running.
+
+        Raises:
+            ConfigurationError: With the problems of all engines.
+        """
+        engines = list(self._engines.values())
+        results = await asyncio.gather(*(engine.start() for engine in engines), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if not failures:
+            return
+        await self.close()
+        problems = [problem for exc in failures if isinstance(exc, ConfigurationError) for problem in exc.problems]
+        unexpected = [exc for exc in failures if not isinstance(exc, ConfigurationError)]
+        if unexpected:
+            raise unexpected[0]
+        raise ConfigurationError(*problems)
+
+    async def close(self) -> None:
+        """Close every engine, all at the same time."""
+        await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+
+    def engine_for(self, name: str | None) -> Engine:
+        """Return the engine that answers for a name; the default's for None or "".
+
+        The log says once for each alias which model answers for it.
+
+        Raises:
+            ModelNotFoundError: There is no such name, or its engine is not one of those started.
+        """
+        wanted = name or self._catalog.default_name
+        engine = self.engine_of(wanted)
+        if wanted != engine.model and wanted not in self._announced:
+            self._announced.add(wanted)
+            _log.info("model '%s' is answered by '%s' (alias in compose/models.json)", wanted, engine.model)
+        return engine
+
+    def engine_of(self, name: str) -> Engine:
+        """Return the engine behind a name, to tell about it and not to use it; raises as `engine_for` does."""
+        try:
+            entry = self._catalog.find(name)
+            return self._engines[_key(entry, self._catalog.folder)]
+        except (KeyError, ModelNotFoundError) as exc:
+            raise ModelNotFoundError(name, self.names) from exc
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that can be asked for here: models first, then aliases."""
+        folder = self._catalog.folder
+        return [name for name in self._catalog.names if _key(self._catalog.find(name), folder) in self._engines]
+
+    async def problems(self) -> list[str]:
+        """Return one sentence for each engine that cannot answer now."""
+        found = await asyncio.gather(*(engine.problem() for engine in self._engines.values()))
+        return [problem for problem in found if problem is not None]
+
+    def _make(self, entry: ModelEntry) -> Engine:
+        if entry.provider == "embedded":
+            return EmbeddedEngine(entry.gguf_path(self._catalog.folder), self._client, self._options)
+        assert entry.base_url is not None  # models.json's loader insists on it  # noqa: S101
+        upstream = Upstream(
+            model=entry.model,
+            base_url=entry.base_url,
+            label=f"the upstream of model '{entry.model}'",
+            api_key=entry.api_key(),
+        )
+        return OpenAICompatibleEngine(upstream, self._client)
+
+
+def _key(entry: ModelEntry, folder: Path) -> _Key:
+    if entry.provider == "embedded":
+        return (entry.provider, str(entry.gguf_path(folder)))
+    return (entry.provider, entry.model, entry.base_url or "", entry.api_key_env or "")
