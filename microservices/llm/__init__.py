@@ -1,0 +1,1 @@
+"""The LLM microservice: OpenAI's chat API over the engines that models.json names."""

@@ -1,0 +1,58 @@
+"""The LLM microservice as an ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from microservices.llm.catalog import catalog_from
+from microservices.llm.chat_routes import add_chat_routes
+from microservices.llm.model_routes import add_model_routes
+from microservices.llm.settings import LLMSettings
+from servicekit.asgi.app import ServiceInfo, create_service_app
+from servicekit.engines.llama_process import EmbeddedOptions
+from servicekit.engines.registry import EngineRegistry
+from servicekit.http.client import HttpClient
+
+_INFO = ServiceInfo(
+    title="LLM microservice",
+    description="OpenAI's chat API over embedded llama.cpp and OpenAI-compatible upstreams.",
+    version="0.1.0",
+)
+
+
+def create_app(settings: LLMSettings) -> FastAPI:
+    """Build the application; its lifespan starts and closes the engines.
+
+    Raises:
+        ConfigurationError: models.json or LLM_MODEL_ID cannot be used.
+    """
+    client = HttpClient()
+    registry = EngineRegistry(catalog_from(settings), client, options=_options(settings))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with client:
+            try:
+                await registry.start()
+                yield
+            finally:
+                await registry.close()
+
+    async def readiness() -> Sequence[str]:
+        return await registry.problems()
+
+    app = create_service_app(_INFO, settings, lifespan, readiness)
+    add_chat_routes(app, registry)
+    add_model_routes(app, registry)
+    return app
+
+
+def _options(settings: LLMSettings) -> EmbeddedOptions:
+    return EmbeddedOptions(
+        parallel=settings.embedded_parallel,
+        threads=settings.embedded_threads,
+        max_context_tokens=settings.embedded_context,
+    )
