@@ -142,9 +142,7 @@ def running_service(
     """
     port = find_free_port()
     variables = {port_variable: str(port), **(environment or {})}
-    service = start_process(
-        "-m", module, log_path=log_folder / f"{module}.log", port=port, environment=variables
-    )
+    service = start_process("-m", module, log_path=log_folder / f"{module}.log", port=port, environment=variables)
     try:
         service.wait_until_ready(ready_path)
         yield service

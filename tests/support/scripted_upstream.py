@@ -216,9 +216,7 @@ async def _read_request(reader: asyncio.StreamReader) -> RecordedRequest | None:
         return None
     request_line, *lines = head.decode("latin-1").split("\r\n")
     method, path, _ = request_line.split(" ", 2)
-    headers = {
-        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
-    }
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
     assert "transfer-encoding" not in headers, "the scripted upstream reads bodies with a content-length only"
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return RecordedRequest(method, path, headers, body)

@@ -75,9 +75,7 @@ def encode_answer(
     content_type: str = "application/json",
 ) -> bytes:
     """Write a whole response."""
-    payload = (
-        body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else orjson.dumps(body)
-    )
+    payload = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else orjson.dumps(body)
     all_headers = {"content-type": content_type, "content-length": str(len(payload)), **(headers or {})}
     return _head(status, all_headers) + payload
 
@@ -130,14 +128,10 @@ def completion_object(text: str | None, *, model: str = MODEL, **choice: Any) ->
 
 def models_list(*names: str) -> Script:
     """Answer `GET /v1/models`."""
-    return answer(
-        200, {"object": "list", "data": [{"id": name, "object": "model"} for name in names or (MODEL,)]}
-    )
+    return answer(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in names or (MODEL,)]})
 
 
-def stream(
-    *steps: Step, headers_after_seconds: float = 0.0, content_type: str = "text/event-stream"
-) -> Script:
+def stream(*steps: Step, headers_after_seconds: float = 0.0, content_type: str = "text/event-stream") -> Script:
     """Answer 200 with a chunked body: each bytes step is one chunk; without a bad ending it ends well.
 
     Args:
@@ -218,11 +212,7 @@ def encode_chunk(choices: list[dict[str, Any]], *, model: str = MODEL, **more: A
 
 def error_event(message: str = "it broke midway", code: str = "server_error") -> bytes:
     """Encode the event that a server ends a failed stream with."""
-    return (
-        b"data: "
-        + orjson.dumps({"error": {"message": message, "type": "server_error", "code": code}})
-        + b"\n\n"
-    )
+    return b"data: " + orjson.dumps({"error": {"message": message, "type": "server_error", "code": code}}) + b"\n\n"
 
 
 def with_crlf(events: Iterable[bytes]) -> list[bytes]:

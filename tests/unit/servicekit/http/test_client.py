@@ -15,11 +15,12 @@ from servicekit.errors import (
 from servicekit.http.client import HttpClient, Target, Timeouts
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
+from tests.support.scripted_upstream import Script
 
 QUICK = Timeouts(connect_seconds=0.2, first_byte_seconds=0.1, idle_seconds=0.1, total_seconds=5.0)
 
 
-def target_of(url: str) -> Target:
+def _target_of(url: str) -> Target:
     return Target("node 'llm'", url)
 
 
@@ -27,7 +28,7 @@ async def test_fetch_returns_status_headers_and_body_of_an_answer(scripted_upstr
     """A whole answer comes back with its status, lower-case header names and body."""
     upstream = await scripted_upstream(scripts.answer(201, {"a": 1}, headers={"X-Thing": "yes"}))
     async with HttpClient() as client:
-        response, body = await client.fetch("POST", target_of(upstream.url), body=b'{"q": 2}')
+        response, body = await client.fetch("POST", _target_of(upstream.url), body=b'{"q": 2}')
     assert (response.status, response.headers["x-thing"], body) == (201, "yes", b'{"a":1}')
     assert upstream.requests[0].json == {"q": 2}
 
@@ -38,7 +39,7 @@ async def test_leaving_the_block_cancels_the_upstream_within_100_ms(
     """A stream that is not read to its end is closed at once."""
     upstream = await scripted_upstream(scripts.stream(b"data: 1\n\n", scripts.STALL))
     async with HttpClient() as client:
-        async with client.open("GET", target_of(upstream.url)) as response:
+        async with client.open("GET", _target_of(upstream.url)) as response:
             assert await anext(response.iter_bytes()) == b"data: 1\n\n"
         left_at = time.monotonic()
         await upstream.wait_until_idle()
@@ -53,7 +54,7 @@ async def test_cancelling_while_headers_are_held_back_closes_the_connection(
     """A call that is cancelled before its headers came leaves nothing open."""
     upstream = await scripted_upstream(scripts.silence())
     async with HttpClient() as client:
-        call = asyncio.create_task(client.fetch("GET", target_of(upstream.url)))
+        call = asyncio.create_task(client.fetch("GET", _target_of(upstream.url)))
         await upstream.wait_for_requests()
         call.cancel()
         await upstream.wait_until_idle()
@@ -66,8 +67,8 @@ async def test_fetch_reuses_the_connection_of_an_answer_read_to_its_end(
     """Two calls in a row take one connection."""
     upstream = await scripted_upstream(scripts.answer(200, {}))
     async with HttpClient() as client:
-        await client.fetch("GET", target_of(upstream.url))
-        await client.fetch("GET", target_of(upstream.url))
+        await client.fetch("GET", _target_of(upstream.url))
+        await client.fetch("GET", _target_of(upstream.url))
     assert (len(upstream.requests), upstream.connection_count) == (2, 1)
 
 
@@ -81,15 +82,13 @@ async def test_fetch_reuses_the_connection_of_an_answer_read_to_its_end(
     ids=["no-headers", "headers-then-silence", "stall-after-first-event"],
 )
 async def test_fetch_names_the_timeout_that_ran_out(
-    scripted_upstream: UpstreamFactory, script: scripts.Script, kind: str
+    scripted_upstream: UpstreamFactory, script: Script, kind: str
 ) -> None:
     """The error says which wait was too long, of whom, and is worth a retry."""
     upstream = await scripted_upstream(script)
     async with HttpClient() as client:
-        with pytest.raises(
-            UpstreamTimeoutError, match=f"node 'llm' at .*the {kind} time-out of 0.1 s"
-        ) as caught:
-            await client.fetch("GET", target_of(upstream.url), timeouts=QUICK)
+        with pytest.raises(UpstreamTimeoutError, match=f"node 'llm' at .*the {kind} time-out of 0.1 s") as caught:
+            await client.fetch("GET", _target_of(upstream.url), timeouts=QUICK)
     assert caught.value.retryable
     await upstream.wait_until_idle()
 
@@ -101,14 +100,14 @@ async def test_fetch_names_the_total_timeout(scripted_upstream: UpstreamFactory,
     bounds = Timeouts(connect_seconds=1, first_byte_seconds=20.0, idle_seconds=20.0, total_seconds=0.2)
     async with HttpClient() as client:
         with pytest.raises(UpstreamTimeoutError, match=r"the total time-out of 0.2 s"):
-            await client.fetch("GET", target_of(upstream.url), timeouts=bounds)
+            await client.fetch("GET", _target_of(upstream.url), timeouts=bounds)
 
 
 async def test_fetch_reports_a_refused_connection_as_unreachable(refused_url: str) -> None:
     """A port nobody listens on is named, and asked whether it runs."""
     async with HttpClient() as client:
-        with pytest.raises(UpstreamUnreachableError, match="node 'llm' at http.*cannot be reached.*refused"):
-            await client.fetch("GET", target_of(refused_url))
+        with pytest.raises(UpstreamUnreachableError, match=r"node 'llm' at http.*cannot be reached.*refused"):
+            await client.fetch("GET", _target_of(refused_url))
 
 
 async def test_fetch_reports_a_close_without_answer_as_unreachable(
@@ -118,7 +117,7 @@ async def test_fetch_reports_a_close_without_answer_as_unreachable(
     upstream = await scripted_upstream(scripts.close_without_answer())
     async with HttpClient() as client:
         with pytest.raises(UpstreamUnreachableError, match="closed the connection without an answer"):
-            await client.fetch("POST", target_of(upstream.url), body=b"{}")
+            await client.fetch("POST", _target_of(upstream.url), body=b"{}")
 
 
 async def test_fetch_reports_a_cut_body_as_bad_response(scripted_upstream: UpstreamFactory) -> None:
@@ -126,7 +125,7 @@ async def test_fetch_reports_a_cut_body_as_bad_response(scripted_upstream: Upstr
     upstream = await scripted_upstream(scripts.stream(b"data: 1\n\n", scripts.CUT))
     async with HttpClient() as client:
         with pytest.raises(UpstreamBadResponseError, match="in the middle of its answer") as caught:
-            await client.fetch("GET", target_of(upstream.url))
+            await client.fetch("GET", _target_of(upstream.url))
     assert caught.value.retryable
 
 
@@ -135,7 +134,7 @@ async def test_fetch_reports_what_is_not_http_as_bad_response(scripted_upstream:
     upstream = await scripted_upstream(scripts.play(b"SSH-2.0-OpenSSH\r\n\r\n", scripts.CUT))
     async with HttpClient() as client:
         with pytest.raises(UpstreamBadResponseError, match="not HTTP"):
-            await client.fetch("GET", target_of(upstream.url))
+            await client.fetch("GET", _target_of(upstream.url))
 
 
 async def test_fetch_refuses_a_body_beyond_the_limit(scripted_upstream: UpstreamFactory) -> None:
@@ -143,4 +142,4 @@ async def test_fetch_refuses_a_body_beyond_the_limit(scripted_upstream: Upstream
     upstream = await scripted_upstream(scripts.answer(200, "x" * 2_000))
     async with HttpClient(max_response_bytes=1_000) as client:
         with pytest.raises(UpstreamBadResponseError, match="more than 1000 bytes"):
-            await client.fetch("GET", target_of(upstream.url))
+            await client.fetch("GET", _target_of(upstream.url))
