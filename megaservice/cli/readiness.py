@@ -1,0 +1,37 @@
+"""Asks services whether they are ready: supervisor knows only whether their process lives."""
+
+from __future__ import annotations
+
+import http.client
+import json
+
+from megaservice.cli.services import Service
+
+_ANSWER_TIMEOUT_SECONDS = 2.0
+
+
+def why_not_ready(service: Service) -> str | None:
+    """Ask `GET /ready` once; return None if the service is ready, else the reason in one sentence.
+
+    The connection goes straight to the service, whatever proxy the environment names.
+    """
+    connection = http.client.HTTPConnection(service.address, service.port, timeout=_ANSWER_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/ready")
+        response = connection.getresponse()
+        return None if response.status == http.client.OK else _reason(response.status, response.read())
+    except TimeoutError:
+        return f"{service.url}/ready does not answer within {_ANSWER_TIMEOUT_SECONDS:g} s"
+    except (OSError, http.client.HTTPException):
+        return f"nothing answers on {service.url} yet"
+    finally:
+        connection.close()
+
+
+def _reason(status: int, body: bytes) -> str:
+    """Take the problems that the service names, or tell the status."""
+    try:
+        problems = json.loads(body)["problems"]
+        return "; ".join(str(problem) for problem in problems)
+    except (ValueError, TypeError, KeyError):
+        return f"GET /ready answers {status}"
