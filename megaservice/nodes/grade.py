@@ -10,7 +10,7 @@ from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target
-from servicekit.http.upstream_errors import error_from_answer, json_object
+from servicekit.http.upstream_errors import error_from_answer
 from servicekit.openai.chat import last_user_text
 
 
@@ -40,7 +40,7 @@ class GradeNode:
             headers={"content-type": "application/json", **call.context.headers()},
             timeouts=bounded(self.spec.timeouts, call.context),
         )
-        if response.status >= 400:
+        if response.status != 200:
             raise error_from_answer(self._target, response.status, response.headers, body)
         return self._checked(body)
 
@@ -71,8 +71,13 @@ class GradeNode:
         return {**self.spec.parameters, **defaults, **declared}
 
     def _checked(self, body: bytes) -> Output:
-        grade = json_object(self._target, body, may_carry_error=True)
-        score = grade.get("score", "missing")
+        try:
+            grade = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise UpstreamBadResponseError(f"{self._target} answered broken JSON: {exc.msg}.") from exc
+        if not isinstance(grade, dict) or "score" not in grade:
+            raise UpstreamBadResponseError(f"{self._target} answered 200 without a 'score'; is it a grader?")
+        score = grade["score"]
         if score is not None and not (isinstance(score, int | float) and 0 <= score <= 1):
             raise UpstreamBadResponseError(f"{self._target} answered the score {score!r}; 0 to 1 or null was expected.")
-        return grade
+        return dict(grade)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import jmespath
+import orjson
 
 from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded
 from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import History, NodeSpec, PromptSpec, SystemMessage
 from servicekit.errors import InvalidRequestError, ServiceError
 from servicekit.http.client import HttpClient, Target
-from servicekit.openai.chat import last_user_text, text_of
-from servicekit.openai.upstream import ChatStream, ChatUpstream, Chunk
+from servicekit.openai.assembler import ChatAssembler
+from servicekit.openai.chat import ChatObject, last_user_text, text_of
+from servicekit.openai.upstream import ChatUpstream
 from servicekit.sse import encode_event
 
 #: What a request says to the gateway and not to the model.
@@ -117,31 +120,30 @@ def _with_prompt(messages: list[dict[str, Any]], prompt: PromptSpec) -> list[dic
 
 
 class ChatNodeStream:
-    """The streamed answer of a chat node."""
+    """The streamed answer of a chat node.
 
-    def __init__(self, stream: ChatStream) -> None:
-        self._stream = stream
+    Args:
+        batches: The chunks of each read.
+    """
+
+    def __init__(self, batches: AsyncGenerator[list[ChatObject]]) -> None:
+        self._batches = batches
+        self._assembled = ChatAssembler()
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
-        """Yield the events as they came; usage is kept back for the stream's last event."""
-        chunks = self._stream.chunks()
-        try:
-            async for batch in chunks:
-                shown = [chunk for chunk in batch if chunk.document.get("choices")]
-                if shown:
-                    yield StreamPart(_encoded(shown), "".join(chunk.text for chunk in shown))
-        finally:
-            await chunks.aclose()
+        """Yield the events of each read; the usage is kept back for the stream's last event."""
+        async with aclosing(self._batches) as batches:
+            async for batch in batches:
+                text = "".join([self._assembled.add(chunk) for chunk in batch])
+                encoded = b"".join([encode_event(orjson.dumps(chunk)) for chunk in batch if chunk["choices"]])
+                if encoded:
+                    yield StreamPart(encoded, text)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers that the first chunk calls for."""
-        notice = self._stream.assembled.notice
+        notice = self._assembled.notice
         return {"x-model-notice": str(notice["code"])} if notice else {}
 
     def output(self) -> Output:
         """Return the answer as JSON mode would have."""
-        return self._stream.assembled.completion()
-
-
-def _encoded(chunks: list[Chunk]) -> bytes:
-    return b"".join([encode_event(chunk.data) for chunk in chunks])
+        return self._assembled.completion()

@@ -13,10 +13,10 @@ from fastapi.responses import ORJSONResponse, Response
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.event_stream import open_event_stream
 from servicekit.asgi.request_id import call_context
-from servicekit.engines.base import ChatObject, Engine
+from servicekit.engines.base import Engine
 from servicekit.engines.registry import EngineRegistry
 from servicekit.errors import UpstreamBadResponseError
-from servicekit.openai.chat import ChatRequest
+from servicekit.openai.chat import ChatObject, ChatRequest
 from servicekit.sse import DONE_EVENT, encode_event
 from servicekit.validation import parse_body
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Protocol
+from typing import Protocol
 
 from servicekit.context import CallContext
 from servicekit.model_profile import ModelProfile
-
-#: A `chat.completion` or a `chat.completion.chunk`, decoded.
-ChatObject = dict[str, Any]
+from servicekit.openai.chat import ChatObject
 
 
 class Engine(Protocol):

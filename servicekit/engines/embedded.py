@@ -8,7 +8,6 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 from servicekit.context import CallContext
-from servicekit.engines.base import ChatObject
 from servicekit.engines.gguf import read_gguf_facts
 from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess
 from servicekit.engines.llama_server import LlamaServer
@@ -21,6 +20,7 @@ from servicekit.errors import (
 )
 from servicekit.http.client import HttpClient
 from servicekit.model_profile import ModelProfile, load_profile
+from servicekit.openai.chat import ChatObject
 
 #: What llama.cpp's server understands on top of OpenAI's parameters.
 _LLAMA_FIELDS = frozenset({"cache_prompt", "grammar", "min_p", "repeat_penalty", "top_k", "typical_p"})

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from servicekit.engines.base import ChatObject
 from servicekit.model_profile import ModelProfile, OutOfDomain
+from servicekit.openai.chat import ChatObject
 
 _TRANSLATION_ONLY = "translation_only"
 

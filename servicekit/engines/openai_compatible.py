@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,19 +12,17 @@ import orjson
 from pydantic import SecretStr
 
 from servicekit.context import CallContext
-from servicekit.engines.base import ChatObject
-from servicekit.engines.chat_objects import ChunkReader, read_completion
-from servicekit.engines.upstream_errors import Complaint, error_from_complaint, read_complaint
 from servicekit.errors import (
     InvalidRequestError,
     ServiceError,
-    UpstreamBadResponseError,
     UpstreamError,
     UpstreamTimeoutError,
 )
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
+from servicekit.http.upstream_errors import Complaint, error_from_complaint, read_complaint
 from servicekit.model_profile import ModelProfile
-from servicekit.sse import SseDecoder
+from servicekit.openai.chat import ChatObject
+from servicekit.openai.upstream import ChatUpstream
 
 #: The parameters of https://platform.openai.com/docs/api-reference/chat/create, besides model, messages and
 #: stream. OPEA's requests carry many more (`max_new_tokens`, `typical_p`, `language`, ...), which OpenAI refuses.
@@ -38,8 +35,7 @@ OPENAI_FIELDS = frozenset(
         *("tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
     }
 )
-#: How long a stream may take to end after `[DONE]`, so that its connection can be used again.
-_TAIL_SECONDS = 0.2
+_CHAT_PATH = "/chat/completions"
 #: A probe must not keep a readiness check waiting.
 _PROBE_TIMEOUTS = Timeouts(connect_seconds=2.0, first_byte_seconds=3.0, idle_seconds=3.0, total_seconds=3.0)
 
@@ -85,6 +81,7 @@ class OpenAICompatibleEngine:
         self.profile: ModelProfile | None = None
         self._upstream = upstream
         self._client = client
+        self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), upstream.model, self._explain)
 
     async def start(self) -> None:
         """Do nothing: an upstream that is not there yet may come later, and `problem` says so meanwhile."""
@@ -109,17 +106,7 @@ class OpenAICompatibleEngine:
         Raises:
             ServiceError: Whatever went wrong, as in docs/errors.md.
         """
-        target = self._upstream.target("/chat/completions")
-        response, body = await self._client.fetch(
-            "POST",
-            target,
-            body=self._body(payload),
-            headers=self._headers(context.headers()),
-            timeouts=self._timeouts(context),
-        )
-        if response.status != 200:
-            raise await self._error(response, body, target)
-        return read_completion(body, self.model, target)
+        return await self._chat.complete(self._body(payload), self._headers(context.headers()), self._timeouts(context))
 
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`.
@@ -127,27 +114,16 @@ class OpenAICompatibleEngine:
         Raises:
             ServiceError: Whatever went wrong, also after chunks were yielded.
         """
-        target = self._upstream.target("/chat/completions")
-        options = {**(payload.get("stream_options") or {}), "include_usage": True}
-        async with self._client.open(
-            "POST",
-            target,
-            body=self._body({**payload, "stream_options": options}, stream=True),
-            headers=self._headers(context.headers()),
-            timeouts=self._timeouts(context),
-        ) as response:
-            await self._check_stream(response, target)
-            reader = ChunkReader(self.model, target)
-            async with aclosing(response.iter_bytes()) as reads, aclosing(_read_chunks(reads, reader)) as chunks:
-                async for chunk in chunks:
+        headers = self._headers(context.headers())
+        async with aclosing(self._chat.stream(self._body(payload), headers, self._timeouts(context))) as batches:
+            async for batch in batches:
+                for chunk in batch:
                     yield chunk
 
-    def _body(self, payload: ChatObject, *, stream: bool = False) -> bytes:
+    def _body(self, payload: ChatObject) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}
         body.update((name, value) for name, value in payload.items() if name in self._upstream.fields)
-        if stream:
-            body["stream"] = True
-        return orjson.dumps(body)
+        return body
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
         headers = {"content-type": "application/json", **more}
@@ -165,15 +141,8 @@ class OpenAICompatibleEngine:
             raise UpstreamTimeoutError(f"{self._upstream.label}: the request's time ran out before it was asked.")
         return replace(self._upstream.timeouts, total_seconds=min(left, self._upstream.timeouts.total_seconds))
 
-    async def _check_stream(self, response: UpstreamResponse, target: Target) -> None:
-        """Raise unless the answer is an event stream."""
-        if response.status != 200:
-            raise await self._error(response, await response.read(), target)
-        if response.headers.get("content-type", "").startswith("application/json"):
-            read_completion(await response.read(), self.model, target)  # an error object says more than we can
-            raise UpstreamBadResponseError(f"{target} answered JSON where a stream was asked for.")
-
-    async def _error(self, response: UpstreamResponse, body: bytes, target: Target) -> ServiceError:
+    async def _explain(self, response: UpstreamResponse, body: bytes) -> ServiceError:
+        target = self._upstream.target(_CHAT_PATH)
         complaint = self._without_key(read_complaint(body))
         if complaint.is_model_unknown(response.status):
             return await self._unknown_model(complaint, response.status, target)
@@ -208,24 +177,3 @@ class OpenAICompatibleEngine:
         """Mask our key where an upstream repeats it."""
         secret = self._upstream.api_key.get_secret_value() if self._upstream.api_key else ""
         return replace(complaint, text=complaint.text.replace(secret, "***")) if secret else complaint
-
-
-async def _read_chunks(reads: AsyncIterator[bytes], reader: ChunkReader) -> AsyncGenerator[ChatObject]:
-    decoder = SseDecoder()
-    async for data in reads:
-        for event in decoder.feed(data):
-            for chunk in reader.read(event):
-                yield chunk
-        if reader.done:
-            break
-    for chunk in reader.end(was_cut=decoder.has_partial_event and not reader.done):
-        yield chunk
-    await _read_tail(reads)
-
-
-async def _read_tail(reads: AsyncIterator[bytes]) -> None:
-    """Read what follows `[DONE]`, since only a connection read to the body's end goes back to the pool."""
-    with suppress(TimeoutError, ServiceError):
-        async with asyncio.timeout(_TAIL_SECONDS):
-            async for _ in reads:
-                pass

@@ -30,16 +30,6 @@ class ChatAssembler:
             added = text if index == 0 else added
         return added
 
-    @property
-    def started(self) -> bool:
-        """Whether a chunk with a choice came."""
-        return bool(self._choices)
-
-    @property
-    def finished(self) -> bool:
-        """Whether every choice has its finish_reason."""
-        return bool(self._choices) and all(choice.finish_reason for choice in self._choices.values())
-
     def completion(self) -> dict[str, Any]:
         """Return the answer so far as a `chat.completion`."""
         answer = {

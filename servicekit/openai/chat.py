@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from servicekit.ids import new_id
 
+#: A `chat.completion` or a `chat.completion.chunk`, decoded.
+ChatObject = dict[str, Any]
 #: What OpenAI's Python SDK accepts as one message's text: a string or a list of typed parts.
 Content = str | list[dict[str, Any]] | None
 

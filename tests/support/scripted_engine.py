@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from servicekit.context import CallContext
-from servicekit.engines.base import ChatObject
+from servicekit.openai.chat import ChatObject
 from servicekit.model_profile import ModelProfile
 from tests.support.scripts import completion_object
 

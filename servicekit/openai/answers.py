@@ -11,36 +11,41 @@ from typing import Any
 
 import orjson
 
-from servicekit.engines.base import ChatObject
-from servicekit.engines.upstream_errors import complaint_in, error_from_complaint, read_complaint
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import Target
+from servicekit.http.upstream_errors import complaint_in, error_from_complaint, read_complaint
 from servicekit.ids import new_id
+from servicekit.openai.chat import ChatObject
 from servicekit.sse import DONE, ServerSentEvent
 
 #: With one of these an answer may be empty: a reasoning model used up its tokens, or a filter held the text back.
 _TELLING_REASONS = frozenset({"length", "content_filter"})
 
 
-def read_completion(body: bytes, model: str, target: Target) -> ChatObject:
+def read_completion(body: bytes, target: Target, model: str | None = None) -> ChatObject:
     """Decode and check the body of a 200.
 
     Args:
         body: The whole body.
-        model: Written into the answer as `model`.
         target: Whom an error names.
+        model: Written into the answer as `model`; None keeps the upstream's.
 
     Raises:
         UpstreamBadResponseError: No JSON, no `chat.completion`, or one that is empty.
         ServiceError: It is an error object; mapped as an error status would be.
     """
-    document = _decode_object(body, target)
+    document = decode_object(body, target)
     choices = _choices(document)
     if not choices or not all(isinstance(choice.get("message"), dict) for choice in choices):
         raise UpstreamBadResponseError(f"{target} answered JSON that is no chat completion: {_shown(body)}")
     if not any(_says_something(choice["message"], choice.get("finish_reason")) for choice in choices):
         raise UpstreamBadResponseError(f"{target} answered a chat completion without any text.", retryable=True)
-    return {**_head(document, "chat.completion", model), "choices": choices, "usage": document.get("usage")}
+    return {
+        **_head(document, "chat.completion", model),
+        "choices": choices,
+        "usage": document.get("usage"),
+        **_own_fields(document),
+    }
 
 
 class ChunkReader:
@@ -49,11 +54,11 @@ class ChunkReader:
     Chunks are held back until one says something, so that an empty stream can still become an error with a status.
 
     Args:
-        model: Written into each chunk as `model`.
         target: Whom an error names.
+        model: Written into each chunk as `model`; None keeps the upstream's.
     """
 
-    def __init__(self, model: str, target: Target) -> None:
+    def __init__(self, target: Target, model: str | None = None) -> None:
         self._model = model
         self._target = target
         self._head: ChatObject | None = None
@@ -76,7 +81,7 @@ class ChunkReader:
             return []
         if event.event == "error":
             raise error_from_complaint(read_complaint(event.data), None, self._target)
-        document = _decode_object(event.data, self._target)
+        document = decode_object(event.data, self._target)
         if isinstance(document.get("usage"), dict):
             self._usage = document["usage"]
         choices = _choices(document)
@@ -110,7 +115,8 @@ class ChunkReader:
         for choice in choices:
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
             self._has_said = self._has_said or _has_substance(_delta(choice))
-        chunk = {**self._head, "choices": [_stream_choice(choice) for choice in choices]}
+        written = [_stream_choice(choice) for choice in choices]
+        chunk = {**self._head, "choices": written, **_own_fields(document)}
         self._held.append(chunk)
         if not self._has_said:
             return []
@@ -124,8 +130,13 @@ class ChunkReader:
         return UpstreamBadResponseError(f"{self._target} ended its stream {where}.", retryable=True)
 
 
-def _decode_object(data: bytes, target: Target) -> dict[str, Any]:
-    """Decode a JSON object that is no complaint."""
+def decode_object(data: bytes, target: Target) -> dict[str, Any]:
+    """Decode a JSON object that is no complaint.
+
+    Raises:
+        UpstreamBadResponseError: It is not JSON, or no object.
+        ServiceError: It is an error object; mapped as an error status would be.
+    """
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
@@ -146,17 +157,22 @@ def _choices(document: dict[str, Any]) -> list[dict[str, Any]] | None:
     return None
 
 
-def _head(document: dict[str, Any], kind: str, model: str) -> ChatObject:
-    """Return the fields that every object starts with, in OpenAI's order; a server's own extras end here."""
+def _head(document: dict[str, Any], kind: str, model: str | None) -> ChatObject:
+    """Return the fields that every object starts with, in OpenAI's order; a foreign server's extras end here."""
     head = {
         "id": document.get("id") or new_id("chatcmpl-"),
         "object": kind,
         "created": document.get("created") or int(time.time()),
-        "model": model,
+        "model": model or document.get("model", ""),
     }
     if document.get("system_fingerprint"):
         head["system_fingerprint"] = document["system_fingerprint"]
     return head
+
+
+def _own_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that our own services add to OpenAI's."""
+    return {"notice": document["notice"]} if isinstance(document.get("notice"), dict) else {}
 
 
 def _delta(choice: dict[str, Any]) -> dict[str, Any]:
