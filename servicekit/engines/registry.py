@@ -45,10 +45,15 @@ class EngineRegistry:
         self._client = client
         self._options = options
         self._announced: set[str] = set()
-        entries = catalog.entries() if names is None else [catalog.find(name) for name in names]
-        self._engines: dict[_Key, Engine] = {}
-        for entry in entries:
-            self._engines.setdefault(_key(entry, catalog.folder), self._make(entry))
+        wanted = {_key(catalog.find(name), catalog.folder) for name in names or ()}
+        engines: dict[_Key, Engine] = {}
+        self._by_name: dict[str, Engine] = {}
+        for name in catalog.names:
+            entry = catalog.find(name)
+            key = _key(entry, catalog.folder)
+            if names is None or key in wanted:
+                self._by_name[name] = engines.setdefault(key, self._make(entry))
+        self._engines = list(engines.values())
 
     async def start(self) -> None:
         """Start every engine, all at the same time; if one fails, none is left running.
@@ -56,8 +61,7 @@ class EngineRegistry:
         Raises:
             ConfigurationError: With the problems of all engines.
         """
-        engines = list(self._engines.values())
-        results = await asyncio.gather(*(engine.start() for engine in engines), return_exceptions=True)
+        results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if not failures:
             return
@@ -70,7 +74,7 @@ class EngineRegistry:
 
     async def close(self) -> None:
         """Close every engine, all at the same time."""
-        await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+        await asyncio.gather(*(engine.close() for engine in self._engines))
 
     def engine_for(self, name: str | None) -> Engine:
         """Return the engine that answers for a name; the default's for None or "".
@@ -89,21 +93,19 @@ class EngineRegistry:
 
     def engine_of(self, name: str) -> Engine:
         """Return the engine behind a name, to tell about it and not to use it; raises as `engine_for` does."""
-        try:
-            entry = self._catalog.find(name)
-            return self._engines[_key(entry, self._catalog.folder)]
-        except (KeyError, ModelNotFoundError) as exc:
-            raise ModelNotFoundError(name, self.names) from exc
+        engine = self._by_name.get(name)
+        if engine is None:
+            raise ModelNotFoundError(name, self.names)
+        return engine
 
     @property
     def names(self) -> list[str]:
         """Every name that can be asked for here: models first, then aliases."""
-        folder = self._catalog.folder
-        return [name for name in self._catalog.names if _key(self._catalog.find(name), folder) in self._engines]
+        return list(self._by_name)
 
     async def problems(self) -> list[str]:
         """Return one sentence for each engine that cannot answer now."""
-        found = await asyncio.gather(*(engine.problem() for engine in self._engines.values()))
+        found = await asyncio.gather(*(engine.problem() for engine in self._engines))
         return [problem for problem in found if problem is not None]
 
     def _make(self, entry: ModelEntry) -> Engine:
