@@ -80,7 +80,7 @@ def _program(run_dir: RunDir, service: Service, rank: int) -> str:
         priority=rank,
         exit_codes=",".join(str(code) for code in FINAL_EXIT_CODES),
         stop_wait=STOP_WAIT_SECONDS,
-        log=_escaped(run_dir.log(service.name)),
+        log=_escaped(_escaped(run_dir.log(service.name))),  # supervisor 4.3 expands log files' names twice
     )
 
 
