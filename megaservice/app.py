@@ -16,7 +16,7 @@ from megaservice.settings import GatewaySettings, pipeline_variables
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.http.client import HttpClient
 from servicekit.logs import configure_logging
-from servicekit.models import load_catalog
+from servicekit.model_settings import catalog_from
 from servicekit.server import run_process, serve_app
 from servicekit.settings import load_settings
 
@@ -33,7 +33,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     Raises:
         ConfigurationError: models.json or a pipeline file cannot be used; every problem is in it.
     """
-    catalog = load_catalog(settings.models_file)
+    catalog = catalog_from(settings)
     pipelines = load_pipelines(settings.pipelines_dir, pipeline_variables())
     http = HttpClient()
     gateways = [Gateway(pipeline, http, settings.request_timeout_seconds) for pipeline in pipelines]

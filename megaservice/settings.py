@@ -8,7 +8,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field
 
-from servicekit.settings import PROJECT_ROOT, ServiceSettings
+from servicekit.model_settings import ModelSettings
+from servicekit.settings import PROJECT_ROOT
 
 #: The older names of variables that pipeline files use, and the names that they have in the files.
 _OLDER_NAMES = {
@@ -17,7 +18,7 @@ _OLDER_NAMES = {
 }
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ModelSettings):
     """What the gateway can be told."""
 
     host: str = Field(

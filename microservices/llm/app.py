@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from microservices.llm.catalog import catalog_from
 from microservices.llm.chat_routes import add_chat_routes
 from microservices.llm.model_routes import add_model_routes
 from microservices.llm.settings import LLMSettings
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.registry import EngineRegistry
-from servicekit.http.client import HttpClient
+from servicekit.http.client import HttpClient, Timeouts
+from servicekit.model_settings import catalog_from
 
 _INFO = ServiceInfo(
     title="LLM microservice",
@@ -30,7 +30,7 @@ def create_app(settings: LLMSettings) -> FastAPI:
         ConfigurationError: models.json or LLM_MODEL_ID cannot be used.
     """
     client = HttpClient()
-    registry = EngineRegistry(catalog_from(settings), client, options=_options(settings))
+    registry = EngineRegistry(catalog_from(settings), client, options=_options(settings), timeouts=_timeouts(settings))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,4 +55,13 @@ def _options(settings: LLMSettings) -> EmbeddedOptions:
         parallel=settings.embedded_parallel,
         threads=settings.embedded_threads,
         max_context_tokens=settings.embedded_context,
+    )
+
+
+def _timeouts(settings: LLMSettings) -> Timeouts:
+    return Timeouts(
+        connect_seconds=settings.connect_timeout_seconds,
+        first_byte_seconds=settings.first_token_timeout_seconds,
+        idle_seconds=settings.idle_timeout_seconds,
+        total_seconds=settings.total_timeout_seconds,
     )

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from pydantic import AliasChoices, Field
 
-from pydantic import AliasChoices, Field, model_validator
-
-from servicekit.settings import ServiceSettings
+from servicekit.model_settings import ModelSettings
 
 
-class LLMSettings(ServiceSettings):
+class LLMSettings(ModelSettings):
     """What `python -m microservices.llm` can be told."""
 
     host: str = Field(
@@ -28,17 +26,6 @@ class LLMSettings(ServiceSettings):
         le=65535,
         validation_alias="LLM_ENDPOINT_PORT",
         description="A second port on which the same service answers.",
-    )
-    model_id: str | None = Field(
-        None,
-        validation_alias=AliasChoices("LLM_MODEL_ID", "LLM_MODEL"),
-        description="The model that answers requests without one: a name of models.json, or LLM_ENDPOINT's.",
-    )
-    endpoint: str | None = Field(
-        None,
-        pattern="^https?://[^ ]+$",
-        validation_alias="LLM_ENDPOINT",
-        description="The URL of an OpenAI-compatible server that has LLM_MODEL_ID.",
     )
     embedded_parallel: int = Field(
         8,
@@ -60,12 +47,30 @@ class LLMSettings(ServiceSettings):
         validation_alias="LLM_EMBEDDED_CONTEXT",
         description="The most tokens that a request and its answer may have together; the model may allow less.",
     )
-
-    @model_validator(mode="after")
-    def _endpoint_needs_model(self) -> Self:
-        if self.endpoint is not None and self.model_id is None:
-            raise ValueError("LLM_ENDPOINT is set without LLM_MODEL_ID; set it to a model of that server")
-        return self
+    connect_timeout_seconds: float = Field(
+        5.0,
+        gt=0,
+        validation_alias="LLM_CONNECT_TIMEOUT_SECONDS",
+        description="How long connecting to an upstream may take.",
+    )
+    first_token_timeout_seconds: float = Field(
+        120.0,
+        gt=0,
+        validation_alias="LLM_FIRST_TOKEN_TIMEOUT_SECONDS",
+        description="How long an engine may take to its first token.",
+    )
+    idle_timeout_seconds: float = Field(
+        60.0,
+        gt=0,
+        validation_alias="LLM_IDLE_TIMEOUT_SECONDS",
+        description="How long a stream may pause.",
+    )
+    total_timeout_seconds: float = Field(
+        600.0,
+        gt=0,
+        validation_alias="LLM_TOTAL_TIMEOUT_SECONDS",
+        description="How long a whole answer may take.",
+    )
 
     @property
     def ports(self) -> list[int]:

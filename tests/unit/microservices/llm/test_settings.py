@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from microservices.llm.catalog import catalog_from
 from microservices.llm.settings import LLMSettings
 from servicekit.errors import ConfigurationError
+from servicekit.model_settings import catalog_from
 from servicekit.settings import load_settings
 
 
