@@ -40,8 +40,11 @@ class ModelEntry(BaseModel):
     api_key_env: str | None = Field(None, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
 
     def gguf_path(self, folder: Path) -> Path:
-        """Return the file of an embedded model; relative paths start at models.json's folder."""
-        return BUNDLED_MODELS.get(self.model) or (folder / Path(self.model).expanduser()).resolve()
+        """Return the file of an embedded model; relative paths start at models.json's folder.
+
+        It asks nothing of the file system, since it runs for every request.
+        """
+        return BUNDLED_MODELS.get(self.model) or Path(os.path.normpath(folder / Path(self.model).expanduser()))
 
     def served_name(self, folder: Path) -> str:
         """Return the name under which answers report this model; never a path."""

@@ -240,14 +240,15 @@ def translate_error(exc: Exception, target: Target, bounds: Timeouts) -> Service
     if isinstance(exc, TimeoutError):
         kind = "first-token" if bounds.first_byte_seconds <= bounds.total_seconds else "total"
         return _timeout_error(target, kind, bounds)
-    if isinstance(exc, aiohttp.InvalidURL | ValueError):
-        return UpstreamError(f"{target}: the address is not a valid URL. Correct it in the configuration.")
     if isinstance(exc, aiohttp.ServerDisconnectedError):
         return UpstreamUnreachableError(f"{target} closed the connection without an answer.")
     if isinstance(exc, aiohttp.ClientConnectionError | OSError):
         return UpstreamUnreachableError(
             f"{target} cannot be reached ({_reason(exc)}). Is it running, and is the address right?"
         )
+    # After the above: a certificate's error is a ValueError too.
+    if isinstance(exc, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
+        return UpstreamError(f"{target}: the address is not a valid URL. Correct it in the configuration.")
     return UpstreamBadResponseError(f"{target} answered something that is not HTTP ({_reason(exc)}).")
 
 

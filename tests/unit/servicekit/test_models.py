@@ -1,0 +1,157 @@
+"""models.json: its problems, and what its names lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from servicekit.errors import ConfigurationError, ModelNotFoundError
+from servicekit.models import BUNDLED_MODELS, ModelCatalog, ModelEntry, load_catalog
+from servicekit.settings import PROJECT_ROOT
+
+EMBEDDED = {"provider": "embedded", "model": "phrasebook"}
+UPSTREAM = {"provider": "openai_compatible", "model": "qwen2.5:0.5b", "base_url": "http://127.0.0.1:11434/v1"}
+
+
+def _write(folder: Path, document: object) -> Path:
+    path = folder / "models.json"
+    path.write_bytes(document if isinstance(document, bytes) else orjson.dumps(document))
+    return path
+
+
+def _catalog(folder: Path, **aliases: dict[str, Any]) -> ModelCatalog:
+    return load_catalog(_write(folder, {"aliases": aliases}))
+
+
+def test_load_catalog_takes_the_file_that_ships() -> None:
+    """The checked-in models.json is valid, and both of its names are answered by the phrasebook."""
+    catalog = load_catalog(PROJECT_ROOT / "compose" / "models.json")
+    assert catalog.find("llama3.2:1b") == catalog.find("phrasebook") == catalog.find(None)
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        (b'{"aliases": {', "models.json:1:14: not valid JSON"),
+        (b'{\n  "aliases": oops\n}', "models.json:2:14: not valid JSON"),
+        ([], "the file: Input should be"),
+        ({}, "aliases: Field required"),
+        ({"aliases": {}}, "aliases: Dictionary should have at least 1 item"),
+        ({"aliases": {"a": {"provider": "embedded"}}}, "aliases.a.model: Field required"),
+        ({"aliases": {"a": {**EMBEDDED, "provider": "magic"}}}, "aliases.a.provider: Input should be 'embedded'"),
+        ({"aliases": {"a": {**EMBEDDED, "modle": "x"}}}, "aliases.a.modle: Extra inputs are not permitted"),
+        ({"aliases": {"a": {**EMBEDDED, "modle": "x"}}}, "The keys of an alias are provider, model, base_url"),
+        ({"aliases": {"a": EMBEDDED}, "defualt": "a"}, "defualt: Extra inputs"),
+        ({"aliases": {"a": EMBEDDED}, "default": "b"}, "default: 'b' is no alias. Name one of: a."),
+        ({"aliases": {"a": {**UPSTREAM, "base_url": "localhost:1"}}}, "aliases.a.base_url: String should match"),
+        ({"aliases": {"a": {**UPSTREAM, "base_url": None}}}, "aliases.a: openai_compatible needs a base_url"),
+        ({"aliases": {"a": {**UPSTREAM, "api_key_env": "sk-123"}}}, "aliases.a.api_key_env: String should match"),
+    ],
+)
+def test_load_catalog_names_the_place_of_a_problem(tmp_path: Path, document: object, problem: str) -> None:
+    """File, place, what was found and what to write."""
+    path = _write(tmp_path, document)
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(path)
+    assert str(caught.value).startswith(str(path))
+    assert problem in str(caught.value)
+
+
+def test_load_catalog_tells_every_problem_at_once(tmp_path: Path) -> None:
+    """Nobody has to start three times for three typing errors."""
+    path = _write(tmp_path, {"aliases": {"a": {"provider": "magic", "model": ""}}, "x": 1})
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(path)
+    assert len(caught.value.problems) == 3
+
+
+def test_load_catalog_says_that_the_file_cannot_be_read(tmp_path: Path) -> None:
+    """A missing file is named, with the variable that names another."""
+    with pytest.raises(ConfigurationError, match=r"nowhere\.json: cannot be read .* Set MODELS_FILE"):
+        load_catalog(tmp_path / "nowhere.json")
+
+
+def test_catalog_answers_to_aliases_and_to_the_models_names(tmp_path: Path) -> None:
+    """Both lists can be asked for, models first."""
+    catalog = _catalog(tmp_path, small=UPSTREAM, book=EMBEDDED)
+    assert catalog.names == ["qwen2.5:0.5b", "phrasebook", "small", "book"]
+    assert catalog.find("small") == catalog.find("qwen2.5:0.5b")
+
+
+def test_catalog_refuses_a_name_in_neither_list(tmp_path: Path) -> None:
+    """The error names every name there is."""
+    with pytest.raises(ModelNotFoundError, match=r"'test-model' is not known here.*phrasebook, book"):
+        _catalog(tmp_path, book=EMBEDDED).find("test-model")
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_catalog_finds_the_first_alias_where_no_model_is_named(tmp_path: Path, name: str | None) -> None:
+    """Without a `default` the first alias answers."""
+    assert _catalog(tmp_path, small=UPSTREAM, book=EMBEDDED).find(name).provider == "openai_compatible"
+
+
+def test_catalog_lists_each_entry_once(tmp_path: Path) -> None:
+    """Two names of one model are one engine."""
+    assert len(_catalog(tmp_path, a=EMBEDDED, b=EMBEDDED, c=UPSTREAM).entries()) == 2
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"),
+    [
+        ("http://h:1", "http://h:1/v1"),
+        ("http://h:1/", "http://h:1/v1"),
+        ("http://h:1/v1", "http://h:1/v1"),
+        ("http://h:1/v1/", "http://h:1/v1"),
+    ],
+)
+def test_with_upstream_makes_it_the_default_and_ends_its_url_in_v1(
+    tmp_path: Path, base_url: str, expected: str
+) -> None:
+    """OPEA's LLM_ENDPOINT comes with and without /v1."""
+    entry = _catalog(tmp_path, book=EMBEDDED).with_upstream("llama3", base_url).find(None)
+    assert (entry.model, entry.base_url) == ("llama3", expected)
+
+
+def test_with_default_needs_a_known_name(tmp_path: Path) -> None:
+    """A default that nobody has is refused at once."""
+    catalog = _catalog(tmp_path, small=UPSTREAM, book=EMBEDDED)
+    assert catalog.with_default("book").find(None).provider == "embedded"
+    with pytest.raises(ModelNotFoundError):
+        catalog.with_default("other")
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("phrasebook", BUNDLED_MODELS["phrasebook"]),
+        ("my.gguf", Path("/srv/models/my.gguf")),
+        ("../my.gguf", Path("/srv/my.gguf")),
+        ("/opt/my.gguf", Path("/opt/my.gguf")),
+    ],
+)
+async def test_gguf_path_starts_at_the_file_s_folder_without_touching_it(model: str, path: Path) -> None:
+    """Bundled names, relative and absolute paths; the file system is not asked, as the loop is running."""
+    assert ModelEntry(provider="embedded", model=model).gguf_path(Path("/srv/models")) == path
+
+
+def test_served_name_is_never_a_path() -> None:
+    """Answers carry the model's name."""
+    folder = Path("/srv")
+    assert ModelEntry(provider="embedded", model="deep/down/my-model.gguf").served_name(folder) == "my-model"
+    assert ModelEntry.model_validate(UPSTREAM).served_name(folder) == "qwen2.5:0.5b"
+
+
+def test_api_key_comes_from_the_named_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """models.json holds the variable's name, never the key; an empty variable is no key."""
+    entry = ModelEntry.model_validate({**UPSTREAM, "api_key_env": "MY_KEY"})
+    assert entry.api_key() is None
+    monkeypatch.setenv("MY_KEY", "")
+    assert entry.api_key() is None
+    monkeypatch.setenv("MY_KEY", "secret")
+    key = entry.api_key()
+    assert key is not None
+    assert key.get_secret_value() == "secret"
+    assert "secret" not in repr(entry)

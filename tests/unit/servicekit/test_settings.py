@@ -1,0 +1,54 @@
+"""Settings from the environment."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from servicekit.errors import ConfigurationError
+from servicekit.settings import ServiceSettings, load_settings
+
+
+def test_load_settings_splits_comma_separated_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists are written with commas; blanks do not count."""
+    monkeypatch.setenv("API_KEYS", "one, two,,")
+    monkeypatch.setenv("CORS_ORIGINS", "http://a.example")
+    settings = load_settings(ServiceSettings)
+    assert [key.get_secret_value() for key in settings.api_keys] == ["one", "two"]
+    assert settings.cors_origins == ("http://a.example",)
+
+
+def test_load_settings_names_every_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All problems come at once, each naming its variable and where to change it."""
+    monkeypatch.setenv("LOG_LEVEL", "LOUD")
+    monkeypatch.setenv("MAX_BODY_BYTES", "10")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(ServiceSettings)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        "Setting LOG_LEVEL",
+        "Setting MAX_BODY_BYTES",
+    ]
+
+
+def test_load_settings_does_not_show_a_bad_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values never reach an error message, since one of them may be a key."""
+    monkeypatch.setenv("API_KEYS", "very-secret")
+    monkeypatch.setenv("DRAIN_SECONDS", "very-secret")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(ServiceSettings)
+    assert "very-secret" not in str(caught.value)
+
+
+def test_load_settings_ignores_what_is_empty_or_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One environment serves every process, and an empty variable is one that is not set."""
+    monkeypatch.setenv("LOG_LEVEL", "")
+    monkeypatch.setenv("SOMETHING_ELSE", "x")
+    assert load_settings(ServiceSettings).log_level == "INFO"
+
+
+def test_settings_mask_keys_and_cannot_be_changed() -> None:
+    """A logged settings object shows no key; a process's settings stay what they were."""
+    settings = ServiceSettings.model_validate({"api_keys": "secret"})
+    assert "secret" not in repr(settings)
+    with pytest.raises(ValidationError):
+        settings.log_level = "DEBUG"  # type: ignore[misc] # that it is refused is the point
