@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
 from typing import Any, cast
 
 from fastapi import Request
@@ -14,7 +13,7 @@ from megaservice.orchestration.orchestrator import ServiceOrchestrator
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import Dependency
 from servicekit.asgi.disconnect import until_disconnect
-from servicekit.asgi.event_stream import open_event_stream
+from servicekit.asgi.event_stream import EventSource, open_event_stream
 from servicekit.asgi.request_id import call_context
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
@@ -51,7 +50,7 @@ class Gateway:
         answer = await until_disconnect(request.receive, self._answer(inputs, context))
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
-            events = cast("AsyncGenerator[bytes]", answer.body_iterator)
+            events = cast("EventSource", answer.body_iterator)
             return await open_event_stream(request, events, headers)
         notice = answer.get("notice")
         return ORJSONResponse(answer, headers={NOTICE_HEADER: notice["code"]} if notice else None)

@@ -6,7 +6,8 @@ keys such as `llm/MicroService`, and a streamed result is a `StreamingResponse` 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from typing import Any
 
 from comps import ServiceOrchestrator as StockOrchestrator
@@ -114,7 +115,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
     async def _streamed(self, run: PipelineRun, pipeline: Pipeline) -> dict[str, Any]:
         stream, first = await run.start_stream()
         response = StreamingResponse(
-            _with_error_event(run, first), media_type="text/event-stream", headers=dict(stream.headers())
+            AnswerStream(run, first), media_type="text/event-stream", headers=dict(stream.headers())
         )
         return {self._key(pipeline.answer_node): response}
 
@@ -127,16 +128,36 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         return graph
 
 
-async def _with_error_event(run: PipelineRun, first: StreamPart) -> AsyncGenerator[bytes]:
-    """Read a run to its end; a failure becomes one error event, without `[DONE]`."""
-    events = run.events(first)
+class AnswerStream:
+    """The `body_iterator` of a streamed answer: encoded events; a failure becomes one error event, without `[DONE]`.
+
+    Closing it cancels the run, also when it was never read: a generator that has not started could not.
+    """
+
+    def __init__(self, run: PipelineRun, first: StreamPart) -> None:
+        self._run = run
+        self._events = _with_error_event(run.events(first))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next event(s), encoded."""
+        return await anext(self._events)
+
+    async def aclose(self) -> None:
+        """Cancel what still runs."""
+        await self._events.aclose()
+        await self._run.close()
+
+
+async def _with_error_event(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     try:
-        async for encoded in events:
-            yield encoded
+        async with aclosing(events):
+            async for encoded in events:
+                yield encoded
     except ServiceError as exc:
         yield error_event(exc)
-    finally:
-        await events.aclose()
 
 
 def _with_explicit_parameters(inputs: Mapping[str, Any], parameters: LLMParams | None) -> Mapping[str, Any]:

@@ -7,7 +7,8 @@ after it is one `data: {"error": ...}` event and the end of the stream, without 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
 
 import orjson
 from starlette.requests import Request
@@ -19,17 +20,31 @@ from servicekit.asgi.errors import as_service_error
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.sse import encode_event
 
+
+class EventSource(Protocol):
+    """Encoded events, `[DONE]` included; an async generator of bytes is one."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return itself."""
+
+    async def __anext__(self) -> bytes:
+        """Return the next encoded event(s)."""
+
+    async def aclose(self) -> None:
+        """Cancel whatever makes the events; safe to call at any time, and twice."""
+
+
 _MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 
 async def open_event_stream(
-    request: Request, events: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None
+    request: Request, events: EventSource, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Wait for the first encoded event(s), then answer 200 with them and all that follow.
 
     Args:
         request: Its body must have been read.
-        events: Encoded events, `[DONE]` included; closed here whatever happens.
+        events: Closed here whatever happens.
         headers: More headers of the answer.
 
     Raises:
@@ -44,7 +59,7 @@ async def open_event_stream(
     return EventStreamResponse(first, events, headers)
 
 
-async def _first(events: AsyncIterator[bytes]) -> bytes:
+async def _first(events: EventSource) -> bytes:
     try:
         return await anext(events)
     except StopAsyncIteration as exc:
@@ -54,7 +69,7 @@ async def _first(events: AsyncIterator[bytes]) -> bytes:
 class EventStreamResponse(Response):
     """The answer once the first event is there; made by `open_event_stream`."""
 
-    def __init__(self, first: bytes, events: AsyncGenerator[bytes], headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, first: bytes, events: EventSource, headers: Mapping[str, str] | None = None) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"content-type": _MEDIA_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"})

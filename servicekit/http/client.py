@@ -115,7 +115,7 @@ class UpstreamResponse:
                 raise _timeout_error(self._target, kind, self._timeouts) from exc
             except aiohttp.ClientError as exc:
                 raise UpstreamBadResponseError(
-                    f"{self._target} closed the connection in the middle of its answer ({_reason(exc)}).",
+                    f"{self._target} closed the connection in the middle of its answer.",
                     retryable=True,
                 ) from exc
             if not chunk:
