@@ -13,6 +13,8 @@ _POLL_SECONDS = 0.2
 
 def recent_lines(run_dir: RunDir, names: Sequence[str], count: int) -> Iterator[str]:
     """Give the last lines of each log; a heading tells several apart."""
+    if count == 0:
+        return
     for name in names:
         lines = last_lines(run_dir.log(name), count)
         if len(names) > 1:

@@ -117,7 +117,7 @@ def down() -> int:
 
     stop = stop_services(RunDir.from_variables(read_variables()))
     if stop.stopped:
-        click.echo(f"Stopped {', '.join(reversed(stop.stopped))}.")
+        click.echo(f"Stopped {', '.join(stop.stopped)}.")
     if stop.leftovers:
         click.echo(f"Stopped {stop.leftovers} processes whose supervisor was gone.")
     if not stop.stopped and not stop.leftovers:

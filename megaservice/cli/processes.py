@@ -31,6 +31,14 @@ def marked_processes(run_dir: RunDir) -> list[psutil.Process]:
     ]
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Say whether a process still runs; one that ended and was not collected by its parent does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def stop_marked_processes(run_dir: RunDir) -> int:
     """Stop what is left for this run folder; return how many processes there were.
 
@@ -79,8 +87,6 @@ def _title(process: psutil.Process) -> str:
 
 def _mark_of(process: psutil.Process) -> str | None:
     try:
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return process.environ().get(MARKER)
+        return process.environ().get(MARKER) if is_alive(process) else None
     except (psutil.Error, OSError):
         return None  # gone meanwhile, or somebody else's
