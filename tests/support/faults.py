@@ -81,14 +81,10 @@ ANSWERS = (
         headers={"retry-after": "7"},
     ),
     Fault("500-openai", _error(500), 502, "upstream_error", "answered 500: it broke", retryable=True),
-    Fault(
-        "500-fastapi", scripts.fastapi_error(500), 502, "upstream_error", "answered 500: it broke", retryable=True
-    ),
+    Fault("500-fastapi", scripts.fastapi_error(500), 502, "upstream_error", "answered 500: it broke", retryable=True),
     Fault("500-ollama", scripts.ollama_error(500), 502, "upstream_error", "answered 500: it broke", retryable=True),
     Fault("500-plain", scripts.plain_error(500), 502, "upstream_error", "answered 500: it broke", retryable=True),
-    Fault(
-        "500-empty", scripts.answer(500, b""), 502, "upstream_error", "answered 500: (an empty body)", retryable=True
-    ),
+    Fault("500-empty", scripts.answer(500, b""), 502, "upstream_error", "answered 500.", retryable=True),
     Fault("503", scripts.plain_error(503), 502, "upstream_error", "answered 503: it broke", retryable=True),
     Fault(
         "500-not-to-be-retried",
@@ -97,8 +93,8 @@ ANSWERS = (
         "upstream_error",
         "answered 500: it broke",
     ),
-    Fault("200-broken-json", scripts.broken_json(), 502, "upstream_bad_response", "answered 200"),
-    Fault("200-json-array", scripts.answer(200, [1]), 502, "upstream_bad_response", "answered 200"),
+    Fault("200-broken-json", scripts.broken_json(), 502, "upstream_bad_response", "broken JSON"),
+    Fault("200-json-array", scripts.answer(200, [1]), 502, "upstream_bad_response", "no object"),
     Fault(
         "not-http",
         scripts.play(b"SSH-2.0-OpenSSH\r\n\r\n", CUT),
@@ -135,14 +131,15 @@ CHAT_ANSWERS = (
         "200-error-object",
         scripts.ollama_error(200, "out of memory"),
         502,
-        "upstream_bad_response",
+        "upstream_error",
         "out of memory",
     ),
-    Fault("200-no-choices", scripts.answer(200, {"id": "1"}), 502, "upstream_bad_response", "answered 200"),
+    Fault("200-no-choices", scripts.answer(200, {"id": "1"}), 502, "upstream_bad_response", "answered JSON"),
 )
 
-_FIRST = openai_events(["Ciao", "!"], finish_reason=None, usage=None, done=False)
-_WHOLE_EVENT = _FIRST[0]
+_WHOLE_EVENT, _SECOND_EVENT = openai_events(["Ciao", "!"], finish_reason=None, usage=None, done=False)
+#: Two events, and time for the gateway to pass them on before what comes next.
+_FIRST: tuple[Step, ...] = (_WHOLE_EVENT, _SECOND_EVENT, 0.03)
 
 
 def _stream(*steps: Step) -> Script:
@@ -157,16 +154,15 @@ STREAM_STARTS = (
         502,
         "upstream_error",
         "out of memory",
-        retryable=True,
     ),
-    Fault("no-event", _stream(), 502, "upstream_bad_response", "ended its stream", retryable=True),
-    Fault("done-alone", _stream(DONE), 502, "upstream_bad_response", "ended its stream", retryable=True),
+    Fault("no-event", _stream(), 502, "upstream_bad_response", "ended its stream without any event", retryable=True),
+    Fault("done-alone", _stream(DONE), 502, "upstream_bad_response", "without any text", retryable=True),
     Fault(
         "usage-alone",
         _stream(*openai_events([], finish_reason=None, done=True)),
         502,
         "upstream_bad_response",
-        "ended its stream",
+        "without any text",
         retryable=True,
     ),
     Fault("first-event-cut", _stream(_WHOLE_EVENT[:20], CUT), 502, "upstream_bad_response", "", retryable=True),
@@ -175,13 +171,11 @@ STREAM_STARTS = (
         _stream(_WHOLE_EVENT[:20]),
         502,
         "upstream_bad_response",
-        "in the middle of an event",
+        "inside an event",
         retryable=True,
     ),
-    Fault("first-event-broken-json", _stream(b"data: {nope\n\n"), 502, "upstream_bad_response", "not valid JSON"),
-    Fault(
-        "first-event-stalls", _stream(b": ping\n\n", STALL), 504, "upstream_timeout", "time-out of", retryable=True
-    ),
+    Fault("first-event-broken-json", _stream(b"data: {nope\n\n"), 502, "upstream_bad_response", "broken JSON"),
+    Fault("first-event-stalls", _stream(b": ping\n\n", STALL), 504, "upstream_timeout", "time-out of", retryable=True),
 )
 
 #: Streams that fail after two events: their text, then one error event of that code, and no `[DONE]`.
@@ -189,10 +183,10 @@ STREAM_MIDDLES = (
     Fault("stall", _stream(*_FIRST, STALL), 200, "upstream_timeout", "the idle time-out of 0.2 s"),
     Fault("cut", _stream(*_FIRST, CUT), 200, "upstream_bad_response", "in the middle of its answer"),
     Fault("cut-mid-event", _stream(*_FIRST, _WHOLE_EVENT[:30], CUT), 200, "upstream_bad_response", "in the middle of"),
+    Fault("ended-mid-event", _stream(*_FIRST, _WHOLE_EVENT[:30]), 200, "upstream_bad_response", "inside an event"),
     Fault(
-        "ended-mid-event", _stream(*_FIRST, _WHOLE_EVENT[:30]), 200, "upstream_bad_response", "in the middle of an event"
+        "error-event", _stream(*_FIRST, scripts.error_event("out of memory")), 200, "upstream_error", "out of memory"
     ),
-    Fault("error-event", _stream(*_FIRST, scripts.error_event("out of memory")), 200, "upstream_error", "out of memory"),
     Fault(
         "named-error-event",
         _stream(*_FIRST, b'event: error\ndata: {"message": "out of memory"}\n\n'),
@@ -201,9 +195,9 @@ STREAM_MIDDLES = (
         "out of memory",
     ),
     Fault("error-event-then-done", _stream(*_FIRST, scripts.error_event("no"), DONE), 200, "upstream_error", "no"),
-    Fault("ended-without-done", _stream(*_FIRST), 200, "upstream_bad_response", "without finish_reason and [DONE]"),
-    Fault("broken-json", _stream(*_FIRST, b"data: {nope\n\n"), 200, "upstream_bad_response", "not valid JSON"),
-    Fault("not-an-object", _stream(*_FIRST, b"data: 7\n\n"), 200, "upstream_error", "7"),
+    Fault("ended-without-done", _stream(*_FIRST), 200, "upstream_bad_response", "without a finish_reason or [DONE]"),
+    Fault("broken-json", _stream(*_FIRST, b"data: {nope\n\n"), 200, "upstream_bad_response", "broken JSON"),
+    Fault("not-an-object", _stream(*_FIRST, b"data: 7\n\n"), 200, "upstream_bad_response", "7"),
 )
 
 _GOOD = openai_events(["Perché ", "è ", "così? ", "🙂"])

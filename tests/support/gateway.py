@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import orjson
 import yaml
+from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from megaservice.app import create_app
@@ -109,7 +110,7 @@ async def running_gateway(
         yield url
 
 
-def _build(folder: Path, documents: Sequence[Mapping[str, Any]], settings: dict[str, Any]) -> Any:
+def _build(folder: Path, documents: Sequence[Mapping[str, Any]], settings: dict[str, Any]) -> FastAPI:
     for number, document in enumerate(documents):
         (folder / f"{number}.yaml").write_text(yaml.safe_dump(dict(document), sort_keys=False))
     models_file = folder / "models.json"

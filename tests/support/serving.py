@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import uvicorn
 from fastapi import FastAPI
 
 _POLL_SECONDS = 0.005
+_DRAIN_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -19,16 +20,32 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        config = uvicorn.Config(
-            app, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=1, ws="none"
-        )
+        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
+        config.load()
         server = uvicorn.Server(config)
+        server.lifespan = config.lifespan_class(config)
         async with app.router.lifespan_context(app):
-            running = asyncio.create_task(server.serve(sockets=[listener]))
-            while not server.started:  # noqa: ASYNC110 - uvicorn has a flag, no event
-                await asyncio.sleep(_POLL_SECONDS)
+            await server.startup(sockets=[listener])
             try:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
-                server.should_exit = True
-                await running
+                await _stop(server)
+
+
+async def _stop(server: uvicorn.Server) -> None:
+    """Close the connections and let their requests end; uvicorn's own way sleeps for tenths of a second."""
+    state = server.server_state
+    for listener in server.servers:
+        listener.close()
+    for connection in list(state.connections):
+        connection.shutdown()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(_POLL_SECONDS)
+    for task in state.tasks:
+        task.cancel()
+    for connection in list(state.connections):
+        if connection.transport is not None:
+            connection.transport.abort()
+    await asyncio.gather(*state.tasks, return_exceptions=True)
