@@ -18,9 +18,10 @@ from microservices.grader.schemas import (
     ungraded,
 )
 from servicekit.context import CallContext
-from servicekit.engines.base import ChatObject, Engine
+from servicekit.engines.base import Engine
 from servicekit.errors import ContextLengthError, InvalidRequestError, UpstreamError
 from servicekit.model_profile import OutOfDomain
+from servicekit.openai.chat import ChatObject
 
 #: Room for two sentences of feedback.
 _MAX_ANSWER_TOKENS = 256

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from servicekit.context import CallContext
-from servicekit.openai.chat import ChatObject
 from servicekit.model_profile import ModelProfile
+from servicekit.openai.chat import ChatObject
 from tests.support.scripts import completion_object
 
 CONTEXT = CallContext("req_test")

@@ -1,0 +1,151 @@
+"""Answers that are event streams: no status before the first event, no lie about the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import orjson
+import pytest
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from servicekit.asgi.errors import ClientGoneError, ErrorBoundary
+from servicekit.asgi.event_stream import open_event_stream
+from servicekit.errors import UpstreamTimeoutError, UpstreamUnreachableError
+from servicekit.sse import DONE_EVENT
+from tests.support.asgi import Conversation
+
+FIRST = b"data: 1\n\n"
+
+
+class _Source:
+    """Yields events, raises the exceptions among them, stalls at None; knows whether it was closed."""
+
+    def __init__(self, *steps: bytes | Exception | None) -> None:
+        self.is_closed = False
+        self.events = self._play(steps)
+
+    async def _play(self, steps: tuple[bytes | Exception | None, ...]) -> AsyncGenerator[bytes]:
+        try:
+            for step in steps:
+                if isinstance(step, Exception):
+                    raise step
+                if step is None:
+                    await asyncio.Event().wait()
+                else:
+                    yield step
+        finally:
+            self.is_closed = True
+
+
+def _app(source: _Source) -> ErrorBoundary:
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        response = await open_event_stream(request, source.events, {"x-model": "m"})
+        await response(scope, receive, send)
+
+    return ErrorBoundary(route)
+
+
+async def test_stream_sends_every_event_and_ends() -> None:
+    """A good stream is 200, its events in order, and an end."""
+    source, conversation = _Source(FIRST, b"data: 2\n\n", DONE_EVENT), Conversation()
+    await conversation.run(_app(source))
+    assert conversation.status == 200
+    assert conversation.body == FIRST + b"data: 2\n\n" + DONE_EVENT
+    assert conversation.is_complete
+    assert source.is_closed
+    assert conversation.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert conversation.headers["cache-control"] == "no-cache"
+    assert conversation.headers["x-model"] == "m"
+    assert "content-length" not in conversation.headers
+
+
+async def test_stream_sends_no_status_before_its_first_event() -> None:
+    """Until something real is there, the status is open."""
+    source, conversation = _Source(None), Conversation()
+    running = asyncio.create_task(conversation.run(_app(source)))
+    await asyncio.sleep(0.01)
+    assert conversation.sent == []
+    conversation.leave()
+    await running
+
+
+async def test_stream_that_fails_before_its_first_event_has_a_status_of_its_own() -> None:
+    """The failure is an ordinary error answer."""
+    source, conversation = _Source(UpstreamUnreachableError("node 'llm' is down")), Conversation()
+    await conversation.run(_app(source))
+    assert conversation.status == 502
+    assert orjson.loads(conversation.body)["error"]["message"] == "node 'llm' is down"
+    assert source.is_closed
+
+
+async def test_stream_without_any_event_is_an_error() -> None:
+    """An empty stream is never an empty 200."""
+    conversation = Conversation()
+    await conversation.run(_app(_Source()))
+    assert conversation.status == 502
+    assert orjson.loads(conversation.body)["error"]["code"] == "upstream_bad_response"
+
+
+async def test_stream_that_fails_later_ends_with_one_error_event_and_no_done() -> None:
+    """After the first event the failure is an event, and the stream ends without [DONE]."""
+    source, conversation = _Source(FIRST, UpstreamTimeoutError("node 'llm' fell silent")), Conversation()
+    await conversation.run(_app(source))
+    head, _, tail = conversation.body.partition(FIRST)
+    assert (conversation.status, head) == (200, b"")
+    error = orjson.loads(tail.removeprefix(b"data: "))["error"]
+    assert (error["code"], error["message"]) == ("upstream_timeout", "node 'llm' fell silent")
+    assert b"[DONE]" not in conversation.body
+    assert conversation.is_complete
+    assert source.is_closed
+
+
+async def test_stream_that_breaks_unexpectedly_tells_no_inner_detail() -> None:
+    """An exception that nobody expected becomes an internal error; its text stays in the log."""
+    conversation = Conversation()
+    await conversation.run(_app(_Source(FIRST, RuntimeError("secret inner state"))))
+    assert b"internal_error" in conversation.body
+    assert b"secret" not in conversation.body
+
+
+@pytest.mark.parametrize("steps", [(None,), (FIRST, None)], ids=["before-the-first-event", "after-it"])
+async def test_stream_is_closed_when_its_client_leaves(steps: tuple[bytes | None, ...]) -> None:
+    """A client that leaves closes the source at once, and no end is claimed."""
+    source, conversation = _Source(*steps), Conversation()
+    running = asyncio.create_task(conversation.run(_app(source)))
+    await asyncio.sleep(0.01)
+    conversation.leave()
+    async with asyncio.timeout(0.1):
+        await running
+    assert source.is_closed
+    assert not any(message.get("more_body") is False for message in conversation.sent)
+
+
+async def test_stream_raises_client_gone_to_those_around_it() -> None:
+    """What is around the answer can tell a client that left from a stream that ended."""
+    source, conversation = _Source(FIRST, None), Conversation()
+    request = Request(conversation.scope, conversation.receive)
+    await request.body()
+    response = await open_event_stream(request, source.events)
+    conversation.leave()
+    with pytest.raises(ClientGoneError):
+        await response(conversation.scope, conversation.receive, conversation.send)
+
+
+async def test_stream_lets_other_tasks_run_between_its_events() -> None:
+    """A burst of events does not starve the rest of the loop."""
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    await Conversation().run(_app(_Source(*[FIRST] * 100)))
+    counting.cancel()
+    assert turns >= 100
