@@ -57,7 +57,7 @@ def test_configured_services_report_every_bad_port_at_once() -> None:
     ("host", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 - only read
         ("::", "http://[::1]:8000"),
         ("192.168.1.2", "http://192.168.1.2:8000"),
     ],
