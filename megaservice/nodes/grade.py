@@ -78,6 +78,7 @@ class GradeNode:
         if not isinstance(grade, dict) or "score" not in grade:
             raise UpstreamBadResponseError(f"{self._target} answered 200 without a 'score'; is it a grader?")
         score = grade["score"]
-        if score is not None and not (isinstance(score, int | float) and 0 <= score <= 1):
+        is_number = isinstance(score, int | float) and not isinstance(score, bool)
+        if score is not None and not (is_number and 0 <= score <= 1):
             raise UpstreamBadResponseError(f"{self._target} answered the score {score!r}; 0 to 1 or null was expected.")
         return dict(grade)
