@@ -17,11 +17,11 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 HEAD = b'data: {"id":"chatcmpl-scripted","object":"chat.completion.chunk","created":1,"model":"scripted-model",'
 GOLDEN_STREAM = (
     HEAD
-    + b'[{"index":0,"delta":{"role":"assistant","content":"Ciao"},"finish_reason":null}]}\n\n'
+    + b'"choices":[{"index":0,"delta":{"role":"assistant","content":"Ciao"},"finish_reason":null}]}\n\n'
     + HEAD
-    + b'[{"index":0,"delta":{"content":"!"},"finish_reason":null}]}\n\n'
+    + b'"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":null}]}\n\n'
     + HEAD
-    + b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    + b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     + b"data: [DONE]\n\n"
 )
 GOLDEN_USAGE = (
