@@ -64,16 +64,12 @@ class EngineRegistry:
         Raises:
             ConfigurationError: With the problems of all engines.
         """
-        results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if not failures:
-            return
-        await self.close()
-        problems = [problem for exc in failures if isinstance(exc, ConfigurationError) for problem in exc.problems]
-        unexpected = [exc for exc in failures if not isinstance(exc, ConfigurationError)]
-        if unexpected:
-            raise unexpected[0]
-        raise ConfigurationError(*problems)
+        try:
+            results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
+            _raise_all([result for result in results if isinstance(result, BaseException)])
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close every engine, all at the same time."""
@@ -123,6 +119,17 @@ class EngineRegistry:
             timeouts=self._timeouts,
         )
         return OpenAICompatibleEngine(upstream, self._client)
+
+
+def _raise_all(failures: Sequence[BaseException]) -> None:
+    """Raise one error with every configuration problem; anything else as it is, since it is a bug."""
+    problems: list[str] = []
+    for failure in failures:
+        if not isinstance(failure, ConfigurationError):
+            raise failure
+        problems += failure.problems
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def _key(entry: ModelEntry, folder: Path) -> _Key:
