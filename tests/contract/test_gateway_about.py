@@ -141,7 +141,8 @@ async def test_metrics_do_not_count_failures_as_latencies(refused_url: str, tmp_
         await ask(url + CHAT)
         await ask(url + CHAT, stream=True)
         after = _samples((await _get(url + "/metrics")).text)
-    assert after["megaservice_request_latency_count"] == before["megaservice_request_latency_count"]
+    name = "megaservice_request_latency_count"
+    assert after.get(name) == before.get(name)
     assert after["megaservice_request_pending"] == 0
     assert after[f'http_requests_total{{handler="{CHAT}",method="POST",status="502"}}'] == 2
 
