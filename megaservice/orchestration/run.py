@@ -53,6 +53,9 @@ class PipelineRun:
         self._observer = observer
         self.statuses = dict.fromkeys(pipeline.dag.order, NodeStatus.PENDING)
         self.outputs: dict[str, Output] = {}
+        dag, answer = pipeline.dag, pipeline.answer_node
+        #: The nodes that may run while the answer streams.
+        self._beside = [name for name in dag.order if name != answer and answer not in dag.ancestors(name)]
         loop = asyncio.get_running_loop()
         self._settled: dict[str, asyncio.Future[None]] = {name: loop.create_future() for name in self.statuses}
         self._failure: asyncio.Future[None] = loop.create_future()
@@ -109,9 +112,7 @@ class PipelineRun:
         try:
             self._observer.token()
             yield first.encoded
-            async for part in self._parts:
-                if self._failure.done():
-                    break
+            while (part := await self._next_part(self._parts)) is not None:
                 self._observer.token()
                 yield part.encoded
             self._drained.set_result(None)
@@ -200,6 +201,14 @@ class PipelineRun:
             self._note_answer_failure()
             raise
 
+    async def _next_part(self, parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
+        """Return the next part, None at the end; the failure of a node beside the answer does not wait for it."""
+        if self._failure.done():
+            self._failure.result()
+        if all(self.statuses[name] in SETTLED for name in self._beside):
+            return await anext(parts, None)
+        return await self._unless_failed(_next_of(parts))
+
     def _note_answer_failure(self) -> None:
         if self.statuses[self._pipeline.answer_node] is NodeStatus.STREAMING:
             self.statuses[self._pipeline.answer_node] = NodeStatus.FAILED
@@ -225,6 +234,10 @@ class PipelineRun:
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+
+
+async def _next_of(parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
+    return await anext(parts, None)
 
 
 async def _result_of(future: asyncio.Future[ResultType]) -> ResultType:
