@@ -115,7 +115,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
     async def _streamed(self, run: PipelineRun, pipeline: Pipeline) -> dict[str, Any]:
         stream, first = await run.start_stream()
         response = StreamingResponse(
-            AnswerStream(run, first), media_type="text/event-stream", headers=dict(stream.headers())
+            AnswerStream(run, first), media_type="text/event-stream", headers=dict(stream.headers()) if stream else None
         )
         return {self._key(pipeline.answer_node): response}
 

@@ -16,10 +16,24 @@ class ServiceKind(StrEnum):
 
     LLM = "llm"
     GRADER = "grader"
+    TEXT = "text"
 
 
 #: The kinds whose output is a text that can be the answer.
-TEXT_PRODUCERS = frozenset({ServiceKind.LLM})
+TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT})
+#: The kinds that can work on a text piece by piece.
+PIECEWISE = frozenset({ServiceKind.TEXT})
+
+
+class ConsumeMode(StrEnum):
+    """How a node takes the stream of the node before it."""
+
+    #: Once, when the stream has ended.
+    WHOLE = "whole"
+    #: Sentence by sentence (OPEA's way, for text to speech or a guard).
+    SENTENCE = "sentence"
+    #: Each event as it comes.
+    STREAM = "stream"
 
 
 class Dependency(StrEnum):
@@ -86,6 +100,9 @@ class NodeSpec(_Spec):
     inputs: dict[str, str] = Field(
         default_factory=dict,
         description="The fields that the node gets: JMESPath over `request` and the upstream nodes' outputs.",
+    )
+    consume: ConsumeMode = Field(
+        ConsumeMode.WHOLE, description="How the node takes the stream of the node before it: whole, sentence or stream."
     )
     attach: AttachSpec | None = Field(None, description="Where the output appears in the answer.")
     dependency: Dependency = Field(Dependency.HARD, description="hard: its failure fails the request.")
