@@ -22,7 +22,7 @@ up: venv ## Start every service and wait until all are ready
 	@$(PY) -m megaservice up
 
 down: ## Stop every service
-	@if [ -x $(PY) ]; then $(PY) -m megaservice down; else echo "Nothing to stop: there is no .venv yet."; fi
+	@if [ -f .venv/.stamp-run ]; then $(PY) -m megaservice down; else echo "Nothing to stop: there is no .venv yet."; fi
 
 status: venv ## Show each service's state, pid, port and readiness
 	@$(PY) -m megaservice status

@@ -74,14 +74,10 @@ def main(folders: list[str]) -> int:
     problems = [*_too_long_files(files), *_too_long_functions(functions)]
     median = _median_of_shipped(functions)
     if median > MAX_MEDIAN_FUNCTION_LINES:
-        problems.append(
-            f"median shipped function: {median:g} lines, at most {MAX_MEDIAN_FUNCTION_LINES} are allowed"
-        )
+        problems.append(f"median shipped function: {median:g} lines, at most {MAX_MEDIAN_FUNCTION_LINES} are allowed")
     for problem in problems:
         print(problem)
-    print(
-        f"sizes: {len(files)} files, {len(functions)} functions, median {median:g}, {len(problems)} problems"
-    )
+    print(f"sizes: {len(files)} files, {len(functions)} functions, median {median:g}, {len(problems)} problems")
     return 1 if problems else 0
 
 

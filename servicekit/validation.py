@@ -48,8 +48,8 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
 def invalid_request(exc: ValidationError) -> InvalidRequestError:
     """Describe the most telling of a pydantic error's problems; the others are counted."""
     errors = exc.errors(include_url=False)
-    # With a union, pydantic reports each branch; the one that got deepest is the one that was meant.
-    error = max(errors, key=lambda item: len(item["loc"]))
+    # With a union, pydantic reports each branch; the one that got deepest, or whose type fits, is the one meant.
+    error = max(errors, key=lambda item: (len(item["loc"]), not item["type"].endswith("_type")))
     place = _place(error["loc"])
     found = "" if error["type"] == "missing" else f", found {_shown(error['input'])}"
     places = {_place(item["loc"]) for item in errors if len(item["loc"]) == len(error["loc"])}

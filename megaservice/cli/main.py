@@ -21,10 +21,10 @@ EXIT_INTERRUPTED = 130
 
 _TRY_IT = """
 Try it:
-  curl -X POST {url}/v1/chat -H "Content-Type: application/json" \\
+  curl -X POST {url}/v1/chat -H "Content-Type: application/json"{key} \\
     -d '{{"model": "llama3.2:1b", "messages": [{{"role": "user", "content": "Hello, how are you?"}}]}}'
 As a stream:
-  curl -N -X POST {url}/v1/chat -H "Content-Type: application/json" \\
+  curl -N -X POST {url}/v1/chat -H "Content-Type: application/json"{key} \\
     -d '{{"model": "llama3.2:1b", "stream": true, "messages": [{{"role": "user", "content": "Hello, how are you?"}}]}}'
 Then: make status, make logs, make down."""
 
@@ -106,7 +106,8 @@ def up(timeout_seconds: float) -> int:
     if ready < len(start.services):
         click.echo("Not everything is up. `down` stops the rest; `up` tries again.", err=True)
         return EXIT_FAILURE
-    click.echo(_TRY_IT.format(url=_gateway_url(start.services)))
+    key = ' -H "Authorization: Bearer <one of API_KEYS>"' if "API_KEYS" in read_variables() else ""
+    click.echo(_TRY_IT.format(url=_gateway_url(start.services), key=key))
     return 0
 
 

@@ -34,7 +34,8 @@ class GradeNode:
         if "score" not in grade:
             raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'score'; is it a grader?")
         score = grade["score"]
-        if score is not None and not (isinstance(score, int | float) and 0 <= score <= 1):
+        is_number = isinstance(score, int | float) and not isinstance(score, bool)
+        if score is not None and not (is_number and 0 <= score <= 1):
             found = f"answered the score {score!r}; 0 to 1 or null was expected"
             raise UpstreamBadResponseError(f"{self._service.target} {found}.")
         return grade

@@ -14,6 +14,7 @@ from megaservice.pipeline.problems import PipelineError, Problem
 #: The keys and indexes that lead to a value.
 Path = tuple[str | int, ...]
 
+_MERGE_TAG = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
@@ -86,9 +87,12 @@ class _Builder:
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[Any, Any]:
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
-            key = self._constructor.construct_object(key_node, deep=True)
-            place = (*path, str(key))
+            place = (*path, str(key_node.value))
             self._document.places[place] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == _MERGE_TAG:
+                self._document.problem(place, "a key must be plain text; write the values of '<<' out.")
+                continue
+            key = self._construct(key_node, place)
             if key in result:
                 self._document.problem(place, f"the key '{key}' is there twice; keep one.")
             result[key] = self.build(value_node, place)
@@ -100,7 +104,15 @@ class _Builder:
             # An unquoted `${PORT:-8000}` is a number, as if the value itself stood there.
             tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))  # type: ignore[no-untyped-call]
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
-        return self._constructor.construct_object(node, deep=True)
+        return self._construct(node, path)
+
+    def _construct(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  # any YAML scalar
+        try:
+            return self._constructor.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as exc:  # a tag of another program, a date that there is not
+            reason = getattr(exc, "problem", None) or str(exc)
+            self._document.problem(path, f"'{node.value}' is no value that can stand here: {reason}.")
+            return None
 
     def _value_of(self, match: re.Match[str], path: Path) -> str:
         value = self._variables.get(match["name"], "")

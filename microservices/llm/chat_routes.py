@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import ORJSONResponse, Response
 
 from servicekit.asgi.disconnect import until_disconnect
+from servicekit.asgi.docs import body_docs
 from servicekit.asgi.event_stream import open_event_stream
 from servicekit.asgi.request_id import call_context
 from servicekit.engines.base import Engine
@@ -27,7 +28,12 @@ NOTICE_HEADER = "x-model-notice"
 def add_chat_routes(app: FastAPI, registry: EngineRegistry) -> None:
     """Add the chat route, which answers with the registry's engines."""
 
-    @app.post("/v1/chat/completions", tags=["chat"], summary="Answer a conversation (OpenAI)")
+    @app.post(
+        "/v1/chat/completions",
+        tags=["chat"],
+        summary="Answer a conversation (OpenAI)",
+        openapi_extra=body_docs(ChatRequest),
+    )
     async def chat_completions(request: Request) -> Response:
         chat_request = parse_body(await request.body(), ChatRequest)
         engine = registry.engine_for(chat_request.model)

@@ -28,7 +28,7 @@ class LLMSettings(ModelSettings):
         description="A second port on which the same service answers.",
     )
     embedded_parallel: int = Field(
-        8,
+        4,
         ge=1,
         le=64,
         validation_alias="LLM_EMBEDDED_PARALLEL",
@@ -39,7 +39,7 @@ class LLMSettings(ModelSettings):
         ge=1,
         le=256,
         validation_alias="LLM_EMBEDDED_THREADS",
-        description="Threads that llama.cpp computes with; one per core if absent.",
+        description="Threads that llama.cpp computes with; if absent one for a small model, else one per core.",
     )
     embedded_context: int = Field(
         4096,

@@ -18,7 +18,7 @@ from servicekit.errors import (
     UpstreamBadResponseError,
     UpstreamUnreachableError,
 )
-from servicekit.http.client import HttpClient
+from servicekit.http.client import HttpClient, Timeouts
 from servicekit.model_profile import ModelProfile, load_profile
 from servicekit.openai.chat import ChatObject
 
@@ -37,16 +37,24 @@ class EmbeddedEngine:
         path: The GGUF file; a `<name>.profile.json` beside it says what the model knows about itself.
         client: The process's HTTP client; it is not closed here.
         options: Threads, slots, limits.
+        timeouts: Of each call.
     """
 
     owner = "llama.cpp"
 
-    def __init__(self, path: Path, client: HttpClient, options: EmbeddedOptions | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        client: HttpClient,
+        options: EmbeddedOptions | None = None,
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self.model = path.stem
         self.profile: ModelProfile | None = None
         self._path = path
         self._client = client
         self._options = options or EmbeddedOptions()
+        self._timeouts = timeouts or Timeouts()
         self._server = LlamaServer(path, self.model, self._options)
         self._places = asyncio.Semaphore(self._options.max_calls)
 
@@ -100,6 +108,7 @@ class EmbeddedEngine:
             base_url=process.base_url,
             label=f"llama.cpp of model '{self.model}'",
             api_key=process.api_key,
+            timeouts=self._timeouts,
             fields=OPENAI_FIELDS | _LLAMA_FIELDS,
             # llama.cpp ties a thread to each open connection and closes idle ones without warning; a new
             # connection costs a fifth of a millisecond.

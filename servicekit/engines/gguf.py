@@ -26,9 +26,11 @@ class GgufFacts:
     """What a service must know before it starts llama.cpp with a file.
 
     Attributes:
+        size_bytes: Of the file.
         context_tokens: The context that the model was trained with; None if the file does not say.
     """
 
+    size_bytes: int
     context_tokens: int | None
 
 
@@ -49,7 +51,7 @@ def read_gguf_facts(path: Path) -> GgufFacts:
             if not start.startswith(_MAGIC):
                 raise ConfigurationError(f"{path}: {_what_it_is(start)}, not a GGUF model. {remedy}")
             file.seek(len(_MAGIC))
-            return GgufFacts(_context_tokens(file))
+            return GgufFacts(path.stat().st_size, _context_tokens(file))
     except FileNotFoundError as exc:
         raise ConfigurationError(f"{path}: there is no such model file. {remedy}") from exc
     except IsADirectoryError as exc:

@@ -66,7 +66,8 @@ def _start_server(config: dict[str, Any]) -> Any:  # noqa: ANN401 - the library 
 def _die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its parent dies, also while llama.cpp loads and holds the GIL.
 
-    Elsewhere than on Linux the end of standard input does it, once the model is loaded.
+    To be exact, when the parent's thread that started it ends: the one of its event loop. Elsewhere than on Linux
+    the end of standard input does it, once the model is loaded.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -37,14 +37,14 @@ class EmbeddedOptions:
 
     Attributes:
         parallel: How many requests are computed at the same time; more wait their turn.
-        threads: Threads for computing; None leaves it to llama.cpp (one per core).
+        threads: Threads for computing; None means one for a small model and one per core for others.
         max_context_tokens: Upper bound of one request's context; the model's own may be shorter.
         max_calls: How many requests may be sent to llama.cpp at a time, the waiting ones included.
         start_timeout_seconds: How long loading the model may take.
         metrics: Whether llama.cpp's own `/metrics` is on.
     """
 
-    parallel: int = 8
+    parallel: int = 4
     threads: int | None = None
     max_context_tokens: int = 4096
     max_calls: int = 64
@@ -192,7 +192,8 @@ def _config(path: Path, name: str, context_tokens: int, options: EmbeddedOptions
 def reason_in_log(lines: Sequence[str]) -> str | None:
     """Return what llama.cpp wrote about a model that it cannot load, None if it wrote nothing of the kind."""
     for line in lines:
-        if found := re.search(r"error loading model: (.*)", line):
+        found = re.search(r"error loading model: (?!llama_model_loader: failed to load model)(.*)", line)
+        if found:
             return found[1].strip()
     errors = [line for line in lines if re.match(r"[\d.]+ E ", line)]
     return errors[0].split(" E ", 1)[1].strip() if errors else None

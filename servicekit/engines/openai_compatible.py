@@ -19,7 +19,7 @@ from servicekit.errors import (
     UpstreamTimeoutError,
 )
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
-from servicekit.http.upstream_errors import Complaint, error_from_complaint, read_complaint
+from servicekit.http.upstream_errors import error_from_answer
 from servicekit.model_profile import ModelProfile
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.upstream import ChatUpstream
@@ -142,26 +142,20 @@ class OpenAICompatibleEngine:
         return replace(self._upstream.timeouts, total_seconds=min(left, self._upstream.timeouts.total_seconds))
 
     async def _explain(self, response: UpstreamResponse, body: bytes) -> ServiceError:
+        """Read an error answer; what a wrong name or address needs to be put right is added to its words."""
         target = self._upstream.target(_CHAT_PATH)
-        complaint = self._without_key(read_complaint(body))
-        if complaint.is_model_unknown(response.status):
-            return await self._unknown_model(complaint, response.status, target)
-        if response.status < 400:
-            return UpstreamError(
-                f"{target} answered {response.status}; a 200 was expected. Correct the address in the configuration."
-            )
+        error = error_from_answer(target, response.status, response.headers, self._without_key(body))
+        if error.code == "model_not_found":
+            message = error.message + await self._model_remedy()
+            return InvalidRequestError(message, param="model", code=error.code)
         if response.status == 404:
-            complaint = replace(complaint, text=f"{complaint.text} (does its base_url end in /v1?)".strip())
-        return error_from_complaint(complaint, response.status, target, response.headers)
+            return UpstreamError(f"{error.message} (Does its base_url end in /v1?)")
+        return error
 
-    async def _unknown_model(self, complaint: Complaint, status: int, target: Target) -> ServiceError:
+    async def _model_remedy(self) -> str:
         names = await self._upstream_models()
         there = f" The models there are: {', '.join(names)}." if names else ""
-        return InvalidRequestError(
-            f"{target} answered {status}: {complaint.text}.{there} Pull '{self.model}' there, or name another model.",
-            param="model",
-            code="model_not_found",
-        )
+        return f"{there} Pull '{self.model}' there, or name another model."
 
     async def _upstream_models(self) -> list[str]:
         """Return the upstream's model names; none if it does not tell, since this only completes an error."""
@@ -173,7 +167,7 @@ class OpenAICompatibleEngine:
         except (ServiceError, ValueError, KeyError, TypeError):
             return []
 
-    def _without_key(self, complaint: Complaint) -> Complaint:
+    def _without_key(self, body: bytes) -> bytes:
         """Mask our key where an upstream repeats it."""
         secret = self._upstream.api_key.get_secret_value() if self._upstream.api_key else ""
-        return replace(complaint, text=complaint.text.replace(secret, "***")) if secret else complaint
+        return body.replace(secret.encode(), b"***") if secret else body

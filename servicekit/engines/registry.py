@@ -12,7 +12,7 @@ from servicekit.engines.embedded import EmbeddedEngine
 from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.openai_compatible import OpenAICompatibleEngine, Upstream
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.http.client import HttpClient
+from servicekit.http.client import HttpClient, Timeouts
 from servicekit.models import ModelCatalog, ModelEntry
 
 _log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ class EngineRegistry:
         client: The process's HTTP client; it is not closed here.
         names: Only the engines behind these names are started; None starts all.
         options: How llama.cpp runs the embedded models.
+        timeouts: Of each call to an engine.
 
     Raises:
         ModelNotFoundError: One of `names` is not in the catalog.
@@ -40,10 +41,12 @@ class EngineRegistry:
         client: HttpClient,
         names: Sequence[str] | None = None,
         options: EmbeddedOptions | None = None,
+        timeouts: Timeouts | None = None,
     ) -> None:
         self._catalog = catalog
         self._client = client
         self._options = options
+        self._timeouts = timeouts or Timeouts()
         self._announced: set[str] = set()
         wanted = {_key(catalog.find(name), catalog.folder) for name in names or ()}
         engines: dict[_Key, Engine] = {}
@@ -61,16 +64,12 @@ class EngineRegistry:
         Raises:
             ConfigurationError: With the problems of all engines.
         """
-        results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        if not failures:
-            return
-        await self.close()
-        problems = [problem for exc in failures if isinstance(exc, ConfigurationError) for problem in exc.problems]
-        unexpected = [exc for exc in failures if not isinstance(exc, ConfigurationError)]
-        if unexpected:
-            raise unexpected[0]
-        raise ConfigurationError(*problems)
+        try:
+            results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
+            _raise_all([result for result in results if isinstance(result, BaseException)])
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Close every engine, all at the same time."""
@@ -110,15 +109,27 @@ class EngineRegistry:
 
     def _make(self, entry: ModelEntry) -> Engine:
         if entry.provider == "embedded":
-            return EmbeddedEngine(entry.gguf_path(self._catalog.folder), self._client, self._options)
+            return EmbeddedEngine(entry.gguf_path(self._catalog.folder), self._client, self._options, self._timeouts)
         assert entry.base_url is not None  # models.json's loader insists on it  # noqa: S101
         upstream = Upstream(
             model=entry.model,
             base_url=entry.base_url,
             label=f"the upstream of model '{entry.model}'",
             api_key=entry.api_key(),
+            timeouts=self._timeouts,
         )
         return OpenAICompatibleEngine(upstream, self._client)
+
+
+def _raise_all(failures: Sequence[BaseException]) -> None:
+    """Raise one error with every configuration problem; anything else as it is, since it is a bug."""
+    problems: list[str] = []
+    for failure in failures:
+        if not isinstance(failure, ConfigurationError):
+            raise failure
+        problems += failure.problems
+    if problems:
+        raise ConfigurationError(*problems)
 
 
 def _key(entry: ModelEntry, folder: Path) -> _Key:

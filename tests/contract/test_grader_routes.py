@@ -162,6 +162,16 @@ async def test_grader_has_the_routes_of_an_opea_microservice(scripted_upstream: 
         assert "/ready" in (await grader.get("/v1/statistics")).json()
 
 
+async def test_docs_describe_the_request(scripted_upstream: UpstreamFactory) -> None:
+    """The body is parsed by hand, and /docs shows its schema all the same."""
+    upstream = await scripted_upstream(scripts.models_list())
+    async with grader_before(upstream.url) as grader:
+        paths = (await grader.get("/openapi.json")).json()["paths"]
+    schema = paths["/v1/grade"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["properties"]) == {"source", "candidate", "reference", "criteria"}
+    assert schema["required"] == ["source", "candidate"]
+
+
 async def test_ready_names_an_engine_that_is_not_there(refused_url: str) -> None:
     """Readiness is 503 with the engine's address while it does not answer; liveness stays 200."""
     async with grader_before(refused_url) as grader:

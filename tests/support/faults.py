@@ -94,7 +94,7 @@ ANSWERS = (
         "answered 500: it broke",
     ),
     Fault("200-broken-json", scripts.broken_json(), 502, "upstream_bad_response", "broken JSON"),
-    Fault("200-json-array", scripts.answer(200, [1]), 502, "upstream_bad_response", "no object"),
+    Fault("200-json-array", scripts.answer(200, [1]), 502, "upstream_bad_response", " answered "),
     Fault(
         "not-http",
         scripts.play(b"SSH-2.0-OpenSSH\r\n\r\n", CUT),

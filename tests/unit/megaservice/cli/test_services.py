@@ -7,7 +7,11 @@ import json
 import pytest
 
 from megaservice.cli.services import Service, configured_services, read_variables
+from megaservice.settings import GatewaySettings
+from microservices.grader.settings import GraderSettings
+from microservices.llm.settings import LLMSettings
 from servicekit.errors import ConfigurationError
+from servicekit.settings import load_settings
 
 
 def _ports(variables: dict[str, str]) -> dict[str, int]:
@@ -57,7 +61,7 @@ def test_configured_services_report_every_bad_port_at_once() -> None:
     ("host", "url"),
     [
         ("127.0.0.1", "http://127.0.0.1:8000"),
-        ("0.0.0.0", "http://127.0.0.1:8000"),
+        ("0.0.0.0", "http://127.0.0.1:8000"),  # noqa: S104 - only read
         ("::", "http://[::1]:8000"),
         ("192.168.1.2", "http://192.168.1.2:8000"),
     ],
@@ -73,6 +77,31 @@ def test_read_variables_ignores_case_and_empty_values() -> None:
     variables = read_variables({"llm_service_port": "1001", "GRADER_SERVICE_PORT": ""})
     assert variables["LLM_SERVICE_PORT"] == "1001"
     assert "GRADER_SERVICE_PORT" not in variables
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {"LLM_SERVER_PORT": "1001"},
+        {"LLM_SERVICE_PORT": "1002", "LLM_SERVER_PORT": "1001", "LLM_ENDPOINT_PORT": "8008"},
+        {"LLM_ENDPOINT_PORT": "9002", "LLM_SERVICE_HOST": "::1"},
+        {"GRADER_SERVICE_PORT": "1003", "GRADER_SERVICE_HOST": "0.0.0.0"},  # noqa: S104 - only read
+        {"MEGA_SERVICE_PORT": "1004", "MEGA_SERVICE_HOST": "192.168.1.2"},
+        {"llm_service_port": "1002", "MEGA_SERVICE_PORT": ""},
+    ],
+)
+def test_configured_services_listen_where_their_own_settings_say(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quick reader here and pydantic-settings there must never disagree."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    services = configured_services(read_variables())
+    settings = (load_settings(LLMSettings), load_settings(GraderSettings), load_settings(GatewaySettings))
+    assert [service.host for service in services] == [each.host for each in settings]
+    assert [service.port for service in services] == [each.port for each in settings]
+    assert [port for _, port in services[0].ports] == settings[0].ports
 
 
 def test_service_survives_a_round_trip_through_json() -> None:

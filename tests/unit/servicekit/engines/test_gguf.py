@@ -37,8 +37,9 @@ def write(folder: Path, content: bytes) -> Path:
 
 def test_context_length_is_found_behind_values_of_every_kind(tmp_path: Path) -> None:
     """Texts, numbers and lists before it are skipped."""
-    facts = read_gguf_facts(write(tmp_path, header(NAME, FLAGS, TAGS, RATE, CONTEXT)))
-    assert facts.context_tokens == 512
+    content = header(NAME, FLAGS, TAGS, RATE, CONTEXT)
+    facts = read_gguf_facts(write(tmp_path, content))
+    assert (facts.context_tokens, facts.size_bytes) == (512, len(content))
 
 
 def test_file_without_a_context_length_is_accepted(tmp_path: Path) -> None:

@@ -23,3 +23,12 @@ def test_reason_is_the_first_error_where_the_loader_says_nothing() -> None:
 def test_reason_is_none_without_errors() -> None:
     """A log that says nothing explains nothing."""
     assert reason_in_log(["0.00.1 I srv  init: hello"]) is None
+
+
+def test_reason_skips_the_loaders_empty_words() -> None:
+    """That it "failed to load model" says nothing; the line before it does."""
+    lines = [
+        "0.00.1 E gguf_init_from_reader: failed to read key-value pairs",
+        "0.00.2 E llama_model_load: error loading model: llama_model_loader: failed to load model from a.gguf",
+    ]
+    assert reason_in_log(lines) == "gguf_init_from_reader: failed to read key-value pairs"
