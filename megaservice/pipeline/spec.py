@@ -92,7 +92,7 @@ class TimeoutSpec(_Spec):
 class RetrySpec(_Spec):
     """When a failed call is tried again: only errors that may pass, and never after the first token."""
 
-    attempts: int = Field(2, ge=1, le=10, description="Tries in all.")
+    attempts: int = Field(1, ge=1, le=10, description="Tries in all; 1 is no retry.")
     base_seconds: float = Field(0.1, ge=0, description="The first pause; it doubles, with jitter.")
     max_seconds: float = Field(2.0, ge=0, description="The longest pause.")
 
