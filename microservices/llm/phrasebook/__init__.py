@@ -1,0 +1,1 @@
+"""A tiny English-to-Italian language model of our own, and everything that makes it."""

@@ -1,0 +1,1 @@
+"""The generator of the phrasebook's training data: lexicon, grammar, corruptions, noise."""

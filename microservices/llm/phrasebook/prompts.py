@@ -1,0 +1,36 @@
+"""What the chat template, the training data and the profile share: control tokens and fixed texts."""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+PROFILE_PATH = _FOLDER / "phrasebook.profile.json"
+TEMPLATE_PATH = _FOLDER / "chat_template.jinja"
+
+#: Fills the unused places of a batch.
+PADDING = "<|padding|>"
+#: Ends every answer.
+END = "<|end|>"
+TRANSLATE = "<|translate|>"
+GRADE = "<|grade|>"
+UNKNOWN = "<|unknown|>"
+#: Stands between the source and the candidate of a pair to grade.
+CANDIDATE = "<|candidate|>"
+#: Ends the prompt.
+ANSWER = "<|answer|>"
+#: Begins an answer that only says that the text is outside the phrasebook; rendered as text.
+OUTSIDE = "<|outside|>"
+
+CONTROL_TOKENS = (PADDING, END, TRANSLATE, GRADE, UNKNOWN, CANDIDATE, ANSWER)
+
+TRANSLATE_PROMPT = "Translate the user's message from English into Italian. Reply with the translation only."
+OUTSIDE_FEEDBACK = "This is outside the phrasebook and cannot be graded."
+
+
+OUTSIDE_MESSAGE = (
+    "This text is outside my small English-Italian phrasebook; for a real model, name one in compose/models.json."
+)
+
+
+def guarded(text: str) -> str:
+    """The text as the chat template renders it: a control token written by a user is taken apart."""
+    return text.strip().replace("<|", "< |")

@@ -1,0 +1,161 @@
+"""Train the model from nothing: `python -m microservices.llm.phrasebook.train`.
+
+Needs PyTorch (the CPU build is enough, see MODEL_CARD.md). The learning rate follows the clock, so that the run
+ends in the time it was given on a slow machine, too; checkpoints let a run that was cut off be exported.
+"""
+
+import argparse
+import ctypes
+import math
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from microservices.llm.phrasebook import batches, tokenizer
+from microservices.llm.phrasebook.network import Network, Shape, rotary_tables
+
+BUILD_FOLDER = Path(__file__).parent / "build"
+_TOKENIZER_EXAMPLES = 60_000
+_CHECKPOINT_SECONDS = 60.0
+_REPORT_STEPS = 25
+_LONGEST_TOKENS = 1024
+# Names of mallopt's options, from malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_MAX = -4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train."""
+
+    minutes: float
+    seed: int
+    vocabulary: int
+    width: int
+    layers: int
+    batch_tokens: int
+    compile: bool
+    muon_rate: float = 0.02
+    embedding_rate: float = 4e-3
+
+
+def learning_share(progress: float) -> float:
+    """The share of the full learning rate at a progress from 0 to 1: a short rise, a plateau, a long fall."""
+    if progress < 0.02:  # noqa: PLR2004
+        return progress / 0.02
+    if progress < 0.4:  # noqa: PLR2004
+        return 1.0
+    return max(0.0, 0.5 * (1 + math.cos(math.pi * (progress - 0.4) / 0.6)))
+
+
+def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices, AdamW for the embeddings and norms."""
+    matrices = [weights for name, weights in network.blocks.named_parameters() if weights.dim() == 2]  # noqa: PLR2004
+    ids = {id(weights) for weights in matrices}
+    others = [weights for weights in network.parameters() if id(weights) not in ids]
+    return [
+        torch.optim.Muon(matrices, lr=plan.muon_rate, weight_decay=0.01, momentum=0.95),
+        torch.optim.AdamW(others, lr=plan.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def _loss(network: torch.nn.Module, batch: batches.Batch, tables: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
+    inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
+    length = inputs.shape[1]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = network(inputs, tables[0][:length], tables[1][:length])
+        said = targets != batches.SKIPPED
+        logits = functional.linear(hidden[said], weights)
+    return functional.cross_entropy(logits.float(), targets[said])
+
+
+def _save(network: Network, plan: Plan, path: Path) -> None:
+    unfinished = path.with_suffix(".unfinished")
+    torch.save({"weights": network.state_dict(), "shape": asdict(network.shape), "plan": asdict(plan)}, unfinished)
+    unfinished.replace(path)
+
+
+def train(plan: Plan, folder: Path) -> Path:
+    """Train for the planned minutes and leave `tokenizer.json` and `checkpoint.pt` in the folder."""
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(plan.seed)
+    _keep_memory()
+    learned = tokenizer.train(plan.vocabulary, _TOKENIZER_EXAMPLES, plan.seed)
+    learned.save(str(folder / "tokenizer.json"))
+    shape = Shape(learned.get_vocab_size(), plan.width, plan.layers, plan.width // 32, _feed_forward(plan.width))
+    network = Network(shape)
+    count = sum(weights.numel() for weights in network.parameters())
+    _report(f"{count:,} parameters, {shape.vocabulary} tokens, tokenizer after {time.monotonic() - started:.0f} s")
+    _run(network, plan, folder, started)
+    _save(network, plan, folder / "checkpoint.pt")
+    return folder / "checkpoint.pt"
+
+
+def _feed_forward(width: int) -> int:
+    return -(-width * 8 // 3 // 64) * 64
+
+
+def _keep_memory() -> None:
+    """Tell the C library to keep freed memory: handing it back and faulting it in again costs a third of the time."""
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_MAX, 0)
+        library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def _run(network: Network, plan: Plan, folder: Path, started: float) -> None:
+    optimizers = _optimizers(network, plan)
+    full_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+    tables = rotary_tables(network.shape, _LONGEST_TOKENS)
+    forward: torch.nn.Module = torch.compile(network, dynamic=True) if plan.compile else network
+    step, tokens, total_loss, saved = 0, 0, 0.0, time.monotonic()
+    for batch in batches.stream(folder / "tokenizer.json", plan.batch_tokens, plan.seed):
+        progress = (time.monotonic() - started) / (plan.minutes * 60)
+        if progress >= 1:
+            break
+        for optimizer, rate in zip(optimizers, full_rates, strict=True):
+            optimizer.param_groups[0]["lr"] = rate * learning_share(progress)
+        loss = _loss(forward, batch, tables, network.embedding.weight)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        step, tokens, total_loss = step + 1, tokens + batch.inputs.size, total_loss + loss.item()
+        if step % _REPORT_STEPS == 0:
+            speed = tokens / (time.monotonic() - started)
+            _report(f"step {step}: {progress:.0%}, loss {total_loss / _REPORT_STEPS:.4f}, {speed:,.0f} tokens/s")
+            total_loss = 0.0
+        if time.monotonic() - saved > _CHECKPOINT_SECONDS:
+            _save(network, plan, folder / "checkpoint.pt")
+            saved = time.monotonic()
+
+
+def _report(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the progress of a command-line tool
+
+
+def main() -> None:
+    """Read the plan from the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=50.0, help="wall-clock minutes in all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--vocabulary", type=int, default=2048)
+    parser.add_argument("--width", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--batch-tokens", type=int, default=8192)
+    parser.add_argument("--compile", action="store_true", help="compile the network (needs a C++ compiler)")
+    parser.add_argument("--folder", type=Path, default=BUILD_FOLDER)
+    chosen = vars(parser.parse_args())
+    folder = chosen.pop("folder")
+    train(Plan(**chosen), folder)
+
+
+if __name__ == "__main__":
+    main()
