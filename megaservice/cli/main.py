@@ -163,7 +163,8 @@ def _situation() -> tuple[RunDir, list[Service]]:
 
 
 def _show_failure(run_dir: RunDir, name: str, problem: str, log_lines: Sequence[str]) -> None:
-    click.echo(f"{name:<8} is not ready: {problem}.", err=True)
+    end = "" if problem.endswith((".", "?", "!")) else "."
+    click.echo(f"{name:<8} is not ready: {problem}{end}", err=True)
     if log_lines:
         click.echo(f"Its last lines ({run_dir.log(name)}):", err=True)
     for line in log_lines:
