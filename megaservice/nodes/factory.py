@@ -12,7 +12,8 @@ from megaservice.nodes.text import TextNode
 from megaservice.pipeline.spec import NodeSpec, ServiceKind
 from servicekit.http.client import HttpClient
 
-_CLIENTS: dict[ServiceKind, type[ChatNode | GradeNode | TextNode]] = {
+#: Which client speaks to which kind of node.
+CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode]] = {
     ServiceKind.LLM: ChatNode,
     ServiceKind.GRADER: GradeNode,
     ServiceKind.TEXT: TextNode,
@@ -31,7 +32,7 @@ def make_clients(nodes: Mapping[str, NodeSpec], http: HttpClient) -> dict[str, N
     def client_of(name: str) -> NodeClient:
         if name not in clients:
             spec = nodes[name]
-            kind = _CLIENTS[spec.service_type]
+            kind = CLIENT_CLASSES[spec.service_type]
             replicas = [kind(name, spec.model_copy(update={"endpoint": url}), http) for url in spec.endpoints]
             fallback = client_of(spec.fallback) if spec.fallback else None
             clients[name] = ResilientNode(name, spec, replicas, fallback)
