@@ -35,6 +35,11 @@ class NodeState:
         """How the node takes its upstream's stream."""
         return self.client.spec.consume
 
+    @property
+    def is_working(self) -> bool:
+        """Whether it has been asked and has not ended."""
+        return self.status in (NodeStatus.RUNNING, NodeStatus.STREAMING)
+
     def text(self) -> str | None:
         """Return the text of the output, None if there is none."""
         return None if self.output is None else self.client.text_of(self.output)

@@ -123,9 +123,7 @@ class PipelineRun:
         try:
             self._observer.token()
             yield first.encoded
-            async for part in self._answer:
-                if self._failure.done():
-                    break
+            while (part := await self._next_part(self._answer)) is not None:
                 self._observer.token()
                 yield part.encoded
             await self._unless_failed(self._all_settled())
@@ -163,6 +161,8 @@ class PipelineRun:
         for upstream in upstreams:
             above = self._nodes[upstream]
             await (above.published() if above is source else above.settled())
+        if self._failure.done():
+            return  # the run is over; whoever waits for it closes it
         if not should_run(upstreams, self.statuses):
             self._skip(node)
             return
@@ -228,6 +228,14 @@ class PipelineRun:
         is_answer = node.name == self._pipeline.answer_node
         return NodeCall(self._request, outputs, texts, is_answer, self._context)
 
+    async def _next_part(self, answer: AsyncGenerator[StreamPart]) -> StreamPart | None:
+        """Return the next part, None at the end; the failure of a node beside the answer does not wait for it."""
+        if self._failure.done():
+            self._failure.result()
+        if any(node.is_working for node in self._nodes.values() if node.name != self._pipeline.answer_node):
+            return await self._unless_failed(_next(answer))
+        return await anext(answer, None)
+
     def _skip(self, node: NodeState) -> None:
         node.skip()
         if node.name == self._pipeline.answer_node:
@@ -266,6 +274,10 @@ class PipelineRun:
         finally:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
+
+
+async def _next(parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
+    return await anext(parts, None)
 
 
 async def _unbroken(node: NodeState, parts: AsyncGenerator[StreamPart]) -> AsyncGenerator[StreamPart]:
