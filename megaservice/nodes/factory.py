@@ -1,19 +1,43 @@
-"""Which client speaks to which kind of node."""
+"""From the nodes of a pipeline to their clients."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from megaservice.nodes.base import NodeClient
 from megaservice.nodes.grade import GradeNode
 from megaservice.nodes.openai_chat import ChatNode
+from megaservice.nodes.resilient import ResilientNode
+from megaservice.nodes.text import TextNode
 from megaservice.pipeline.spec import NodeSpec, ServiceKind
 from servicekit.http.client import HttpClient
 
-_CLIENTS: dict[ServiceKind, type[ChatNode] | type[GradeNode]] = {
+#: Which client speaks to which kind of node.
+CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode]] = {
     ServiceKind.LLM: ChatNode,
     ServiceKind.GRADER: GradeNode,
+    ServiceKind.TEXT: TextNode,
 }
 
 
-def make_client(name: str, spec: NodeSpec, http: HttpClient) -> NodeClient:
-    """Return the client for a node."""
-    return _CLIENTS[spec.service_type](name, spec, http)
+def make_clients(nodes: Mapping[str, NodeSpec], http: HttpClient) -> dict[str, NodeClient]:
+    """Return a client for each node, with its endpoints, retries and fallback.
+
+    Args:
+        nodes: By name; a fallback is one of them, and fallbacks form no cycle.
+        http: The process's connection pool.
+    """
+    clients: dict[str, NodeClient] = {}
+
+    def client_of(name: str) -> NodeClient:
+        if name not in clients:
+            spec = nodes[name]
+            kind = CLIENT_CLASSES[spec.service_type]
+            replicas = [kind(name, spec.model_copy(update={"endpoint": url}), http) for url in spec.endpoints]
+            fallback = client_of(spec.fallback) if spec.fallback else None
+            clients[name] = ResilientNode(name, spec, replicas, fallback)
+        return clients[name]
+
+    for name in nodes:
+        client_of(name)
+    return clients

@@ -9,12 +9,24 @@ import orjson
 
 from megaservice.nodes.base import Output
 from megaservice.pipeline.pipeline import Pipeline
+from servicekit.openai.chat import ChatObject, chat_completion
 from servicekit.sse import encode_event
 
 
 def compose_answer(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Return the answer node's output with the attached outputs as further fields."""
-    return {**outputs[pipeline.answer_node], **attached_fields(pipeline, outputs)}
+    return {**_completion(pipeline, outputs), **attached_fields(pipeline, outputs)}
+
+
+def _completion(pipeline: Pipeline, outputs: Mapping[str, Output]) -> ChatObject:
+    """Return the answer node's output as a `chat.completion`; a plain text takes model and usage from its LLM."""
+    answer = outputs[pipeline.answer_node]
+    if "choices" in answer:
+        return answer
+    above = [outputs[node] for node in pipeline.dag.order if node in pipeline.dag.ancestors(pipeline.answer_node)]
+    wrote = next((output for output in reversed(above) if "choices" in output), {})
+    completion = chat_completion(wrote.get("model", ""), answer.get("text", ""), wrote.get("usage") or {})
+    return {**completion, "notice": wrote["notice"]} if "notice" in wrote else completion
 
 
 def attached_fields(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:
@@ -30,7 +42,7 @@ def final_event(pipeline: Pipeline, request: Mapping[str, Any], outputs: Mapping
     Returns:
         The event, or None if there is nothing to say.
     """
-    answer = outputs[pipeline.answer_node]
+    answer = _completion(pipeline, outputs)
     fields = attached_fields(pipeline, outputs)
     if (request.get("stream_options") or {}).get("include_usage") and answer.get("usage"):
         fields["usage"] = answer["usage"]

@@ -8,9 +8,11 @@ from comps import MicroService, ServiceType
 
 from megaservice.pipeline.spec import NodeSpec, ServiceKind
 
+#: OPEA has no word for a judge of answers, and none for "any text service".
 _SERVICE_TYPES = {
     ServiceKind.LLM: ServiceType.LLM,
-    ServiceKind.GRADER: ServiceType.UNDEFINED,  # OPEA has no word for a judge of answers
+    ServiceKind.GRADER: ServiceType.UNDEFINED,
+    ServiceKind.TEXT: ServiceType.UNDEFINED,
 }
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

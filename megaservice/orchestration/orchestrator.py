@@ -16,7 +16,7 @@ from comps.cores.proto.docarray import LLMParams
 from fastapi.responses import StreamingResponse
 
 from megaservice.nodes.base import NodeClient, StreamPart
-from megaservice.nodes.factory import make_client
+from megaservice.nodes.factory import make_clients
 from megaservice.orchestration.answer import compose_answer
 from megaservice.orchestration.definitions import NodeService
 from megaservice.orchestration.errors import ScheduleError
@@ -50,10 +50,11 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
             http: The process's connection pool; must be open when requests come.
         """
         orchestrator = cls()
-        services = {name: NodeService(name, spec) for name, spec in pipeline.spec.nodes.items()}
-        for name, service in services.items():
+        services = {name: NodeService(name, pipeline.spec.nodes[name]) for name in pipeline.dag.nodes}
+        for service in services.values():
             orchestrator.add(service)
-            orchestrator._clients[name] = make_client(name, service.spec, http)
+        clients = make_clients(pipeline.spec.nodes, http)
+        orchestrator._clients = {name: clients[name] for name in pipeline.dag.nodes}
         for source, target in pipeline.dag.edges:
             orchestrator.flow_to(services[source], services[target])
         orchestrator._pipeline = pipeline
@@ -115,7 +116,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
     async def _streamed(self, run: PipelineRun, pipeline: Pipeline) -> dict[str, Any]:
         stream, first = await run.start_stream()
         response = StreamingResponse(
-            AnswerStream(run, first), media_type="text/event-stream", headers=dict(stream.headers())
+            AnswerStream(run, first), media_type="text/event-stream", headers=dict(stream.headers()) if stream else None
         )
         return {self._key(pipeline.answer_node): response}
 

@@ -21,11 +21,10 @@ class NodeStatus(StrEnum):
 SETTLED = frozenset({NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED, NodeStatus.CANCELLED})
 
 
-def upstreams_settled(upstreams: Sequence[str], statuses: Mapping[str, NodeStatus]) -> bool:
-    """Whether every upstream has ended, one way or another."""
-    return all(statuses[name] in SETTLED for name in upstreams)
+#: An edge from such a node is live.
+_LIVE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.STREAMING})
 
 
 def should_run(upstreams: Sequence[str], statuses: Mapping[str, NodeStatus]) -> bool:
-    """Whether a node whose upstreams are settled runs: it is a root, or one incoming edge is live."""
-    return not upstreams or any(statuses[name] is NodeStatus.SUCCEEDED for name in upstreams)
+    """Whether a node that has waited for its upstreams runs: it is a root, or one incoming edge is live."""
+    return not upstreams or any(statuses[name] in _LIVE for name in upstreams)

@@ -4,22 +4,29 @@ r"""One execution of a pipeline: each node once, after its upstreams, and nothin
        |           \--> streaming --> succeeded | failed | cancelled
        \--> skipped                  (no incoming edge is live)
 
-A hard node's failure ends the run; a soft node's becomes its output. The answer node of a streamed run hands its
-stream to whoever reads `events`; that reader drives it, so a slow client slows the source and nothing piles up.
+A node streams where somebody reads its stream: the client, or a later node that works piece by piece. A single reader
+drives the stream itself, so a slow client slows the source and nothing piles up; several share it through a `Feed`.
+A hard node's failure ends the run; a soft node's becomes its output.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.orchestration.answer import final_event
+from megaservice.orchestration.feed import Feed
+from megaservice.orchestration.node_state import NodeState
 from megaservice.orchestration.observer import RunObserver
-from megaservice.orchestration.readiness import SETTLED, NodeStatus, should_run
+from megaservice.orchestration.readiness import NodeStatus, should_run
+from megaservice.orchestration.segment_stream import SegmentStream
+from megaservice.orchestration.segments import segmenter_for
+from megaservice.orchestration.text_chunks import TextChunks
 from megaservice.pipeline.pipeline import Pipeline
-from megaservice.pipeline.spec import Dependency
+from megaservice.pipeline.spec import ConsumeMode, Dependency
 from servicekit.context import CallContext
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.sse import DONE_EVENT
@@ -47,24 +54,26 @@ class PipelineRun:
         observer: RunObserver,
     ) -> None:
         self._pipeline = pipeline
-        self._clients = clients
         self._request = request
         self._context = context
         self._observer = observer
-        self.statuses = dict.fromkeys(pipeline.dag.order, NodeStatus.PENDING)
-        self.outputs: dict[str, Output] = {}
-        dag, answer = pipeline.dag, pipeline.answer_node
-        #: The nodes that may run while the answer streams.
-        self._beside = [name for name in dag.order if name != answer and answer not in dag.ancestors(name)]
-        loop = asyncio.get_running_loop()
-        self._settled: dict[str, asyncio.Future[None]] = {name: loop.create_future() for name in self.statuses}
-        self._failure: asyncio.Future[None] = loop.create_future()
-        self._opened: asyncio.Future[NodeStream] = loop.create_future()
-        self._drained: asyncio.Future[None] = loop.create_future()
-        self._parts: AsyncGenerator[StreamPart] | None = None
+        self._nodes = {name: NodeState(name, clients[name]) for name in pipeline.dag.order}
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answer: AsyncGenerator[StreamPart] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._streams_answer = False
         self._closed = False
         observer.started()
+
+    @property
+    def statuses(self) -> dict[str, NodeStatus]:
+        """The status of each node, in topological order."""
+        return {name: node.status for name, node in self._nodes.items()}
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """The output of each node that has one, in topological order."""
+        return {name: node.output for name, node in self._nodes.items() if node.output is not None}
 
     async def finish(self) -> dict[str, Output]:
         """Run every node and return the outputs by node, in topological order; closes the run.
@@ -73,13 +82,13 @@ class PipelineRun:
             ServiceError: A hard node failed; the others were cancelled.
         """
         try:
-            self._start(stream=False)
+            self._start()
             await self._unless_failed(self._all_settled())
-            return {name: self.outputs[name] for name in self.statuses if name in self.outputs}
+            return self.outputs
         finally:
             await self.close()
 
-    async def start_stream(self) -> tuple[NodeStream, StreamPart]:
+    async def start_stream(self) -> tuple[NodeStream | None, StreamPart]:
         """Start the nodes and wait for the first part of the answer; closes the run if that fails.
 
         Returns:
@@ -89,10 +98,12 @@ class PipelineRun:
             ServiceError: The answer node, or a hard node before it, failed.
         """
         try:
-            self._start(stream=True)
-            stream = await self._unless_failed(_result_of(self._opened))
-            self._parts = stream.parts()
-            return stream, await self._unless_failed(self._first_part(self._parts))
+            self._streams_answer = True
+            self._start()
+            node = self._nodes[self._pipeline.answer_node]
+            await self._unless_failed(node.published())
+            self._answer = self._reader(node)
+            return node.stream, await self._unless_failed(_first(self._answer, node))
         except BaseException:
             await self.close()
             raise
@@ -108,120 +119,149 @@ class PipelineRun:
         Raises:
             ServiceError: A hard node failed after the stream had begun.
         """
-        assert self._parts is not None  # start_stream came first  # noqa: S101
+        assert self._answer is not None  # start_stream came first  # noqa: S101
         try:
             self._observer.token()
             yield first.encoded
-            while (part := await self._next_part(self._parts)) is not None:
+            while (part := await self._next_part(self._answer)) is not None:
                 self._observer.token()
                 yield part.encoded
-            self._drained.set_result(None)
             await self._unless_failed(self._all_settled())
             last = final_event(self._pipeline, self._request, self.outputs)
             if last is not None:
                 yield last
             yield DONE_EVENT
-        except ServiceError:
-            self._note_answer_failure()
-            raise
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """Cancel what still runs, close the stream, and report the end; safe to call twice."""
+        """Cancel what still runs, close the streams, and report the end; safe to call twice."""
         if self._closed:
             return
         self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._parts is not None:
-            await self._parts.aclose()
-        futures: list[asyncio.Future[Any]] = [self._failure, self._opened, self._drained, *self._settled.values()]
-        for future in futures:
-            future.cancel()
-        for name, status in self.statuses.items():
-            if status not in SETTLED:
-                self.statuses[name] = NodeStatus.CANCELLED
+        if self._answer is not None:
+            await self._answer.aclose()
+        for node in self._nodes.values():
+            await node.close()
+        self._failure.cancel()
         self._observer.ended(self.statuses)
 
-    def _start(self, *, stream: bool) -> None:
-        for name in self.statuses:
-            streams = stream and name == self._pipeline.answer_node
-            task = asyncio.create_task(self._run_node(name, streams=streams), name=f"node {name}")
+    def _start(self) -> None:
+        for node in self._nodes.values():
+            task = asyncio.create_task(self._run_node(node), name=f"node {node.name}")
             task.add_done_callback(self._note_failure)
             self._tasks.append(task)
 
-    async def _run_node(self, name: str, *, streams: bool) -> None:
-        upstreams = self._pipeline.dag.upstreams(name)
+    async def _run_node(self, node: NodeState) -> None:
+        upstreams = self._pipeline.dag.upstreams(node.name)
+        source = self._source(node)
         for upstream in upstreams:
-            await asyncio.shield(self._settled[upstream])
-        if should_run(upstreams, self.statuses):
-            await self._ask_node(name, streams=streams)
-        else:
-            self.statuses[name] = NodeStatus.SKIPPED
-            if name == self._pipeline.answer_node:
-                raise UpstreamBadResponseError(f"Node '{name}' was skipped because no node before it succeeded.")
-        self._settled[name].set_result(None)
-
-    async def _ask_node(self, name: str, *, streams: bool) -> None:
-        client = self._clients[name]
-        self.statuses[name] = NodeStatus.RUNNING
+            above = self._nodes[upstream]
+            await (above.published() if above is source else above.settled())
+        if self._failure.done():
+            return  # the run is over; whoever waits for it closes it
+        if not should_run(upstreams, self.statuses):
+            self._skip(node)
+            return
+        node.status = NodeStatus.RUNNING
         try:
-            self.outputs[name] = await self._output_of(name, client, streams=streams)
-            self.statuses[name] = NodeStatus.SUCCEEDED
+            await self._ask(node, source)
         except ServiceError as exc:
-            self.statuses[name] = NodeStatus.FAILED
-            if client.spec.dependency is Dependency.HARD or name == self._pipeline.answer_node:
-                raise
-            self.outputs[name] = client.failure_output(exc)
+            self._fail(node, exc)
 
-    async def _output_of(self, name: str, client: NodeClient, *, streams: bool) -> Output:
-        call = self._call_of(name)
-        stream = client.open_stream(call) if streams else None
-        if stream is None:
-            return await client.call(call)
-        self.statuses[name] = NodeStatus.STREAMING
-        self._opened.set_result(stream)
-        await self._drained
-        return stream.output()
+    async def _ask(self, node: NodeState, source: NodeState | None) -> None:
+        call = self._call_of(node)
+        reader_count = self._reader_count(node)
+        if source is not None:
+            chunks = TextChunks(_model_of(source))
+            reader = (source.name, self._reader(source))
+            node.stream = SegmentStream(node.client, call, reader, segmenter_for(node.consume), chunks)
+        elif reader_count:
+            node.stream = node.client.open_stream(call)
+        if node.stream is None:
+            node.succeed(await node.client.call(call))
+        elif reader_count:
+            node.publish(Feed(self._driven(node, node.stream), reader_count))
+        else:
+            async with aclosing(self._driven(node, node.stream)) as parts:
+                async for _part in parts:
+                    pass
 
-    def _call_of(self, name: str) -> NodeCall:
+    async def _driven(self, node: NodeState, stream: NodeStream) -> AsyncGenerator[StreamPart]:
+        """Yield a node's stream, and settle the node when it ends."""
+        try:
+            async with aclosing(stream.parts()) as parts:
+                async for part in parts:
+                    yield part
+        except ServiceError as exc:
+            self._fail(node, exc)
+            return
+        node.succeed(stream.output())
+
+    def _source(self, node: NodeState) -> NodeState | None:
+        """Return the upstream that this node takes piece by piece."""
+        if node.consume is ConsumeMode.WHOLE:
+            return None
+        return self._nodes[self._pipeline.dag.upstreams(node.name)[0]]
+
+    def _reader(self, node: NodeState) -> AsyncGenerator[StreamPart]:
+        """Return a reader of a node's stream; a node that did not stream has one part, its whole text."""
+        return _whole_text(node) if node.feed is None else _unbroken(node, node.feed.reader())
+
+    def _reader_count(self, node: NodeState) -> int:
+        """Return how many read this node's stream; in JSON mode nobody does."""
+        if not self._streams_answer:
+            return 0
+        below = (self._nodes[name] for name in self._pipeline.dag.downstreams(node.name))
+        piecewise = sum(1 for other in below if other.consume is not ConsumeMode.WHOLE)
+        return piecewise + (node.name == self._pipeline.answer_node)
+
+    def _call_of(self, node: NodeState) -> NodeCall:
         dag = self._pipeline.dag
-        above = [node for node in dag.order if node in dag.ancestors(name)]
-        outputs = {node: self.outputs[node] for node in above if self.statuses[node] is NodeStatus.SUCCEEDED}
-        texts = {node: text for node in outputs if (text := self._clients[node].text_of(outputs[node])) is not None}
-        is_answer = name == self._pipeline.answer_node
+        above = [self._nodes[name] for name in dag.order if name in dag.ancestors(node.name)]
+        done = [other for other in above if other.status is NodeStatus.SUCCEEDED and other.output is not None]
+        texts = {other.name: text for other in done if (text := other.text()) is not None}
+        outputs = {other.name: other.output for other in done if other.output is not None}
+        is_answer = node.name == self._pipeline.answer_node
         return NodeCall(self._request, outputs, texts, is_answer, self._context)
 
-    async def _first_part(self, parts: AsyncGenerator[StreamPart]) -> StreamPart:
-        try:
-            return await anext(parts)
-        except ServiceError:
-            self._note_answer_failure()
-            raise
-
-    async def _next_part(self, parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
+    async def _next_part(self, answer: AsyncGenerator[StreamPart]) -> StreamPart | None:
         """Return the next part, None at the end; the failure of a node beside the answer does not wait for it."""
         if self._failure.done():
             self._failure.result()
-        if all(self.statuses[name] in SETTLED for name in self._beside):
-            return await anext(parts, None)
-        return await self._unless_failed(_next_of(parts))
+        if any(node.is_working for node in self._nodes.values() if node.name != self._pipeline.answer_node):
+            return await self._unless_failed(_next(answer))
+        return await anext(answer, None)
 
-    def _note_answer_failure(self) -> None:
-        if self.statuses[self._pipeline.answer_node] is NodeStatus.STREAMING:
-            self.statuses[self._pipeline.answer_node] = NodeStatus.FAILED
+    def _skip(self, node: NodeState) -> None:
+        node.skip()
+        if node.name == self._pipeline.answer_node:
+            error = UpstreamBadResponseError(f"Node '{node.name}' was skipped because no node before it succeeded.")
+            self._end_by(error)
 
-    async def _all_settled(self) -> None:
-        for settled in self._settled.values():
-            await asyncio.shield(settled)
+    def _fail(self, node: NodeState, error: ServiceError) -> None:
+        is_hard = node.client.spec.dependency is Dependency.HARD or node.name == self._pipeline.answer_node
+        node.fail(error, None if is_hard else node.client.failure_output(error))
+        if is_hard:
+            self._end_by(error)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         exc = None if task.cancelled() else task.exception()
-        if exc is not None and not self._failure.done():
-            self._failure.set_exception(exc)
+        if exc is not None:
+            self._end_by(exc)
+
+    def _end_by(self, error: BaseException) -> None:
+        """Make everybody who waits for this run raise the first failure."""
+        if not self._failure.done():
+            self._failure.set_exception(error)
             self._failure.exception()  # marks it as seen: a run that is being closed has nobody who asks
+
+    async def _all_settled(self) -> None:
+        for node in self._nodes.values():
+            await node.settled()
 
     async def _unless_failed(self, work: Coroutine[Any, Any, ResultType]) -> ResultType:
         """Await `work`, or raise a node's failure as soon as there is one."""
@@ -236,9 +276,31 @@ class PipelineRun:
             await asyncio.gather(working, return_exceptions=True)
 
 
-async def _next_of(parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
+async def _next(parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
     return await anext(parts, None)
 
 
-async def _result_of(future: asyncio.Future[ResultType]) -> ResultType:
-    return await asyncio.shield(future)
+async def _unbroken(node: NodeState, parts: AsyncGenerator[StreamPart]) -> AsyncGenerator[StreamPart]:
+    """Yield a stream's parts; where it ended because its node failed, so does the reader."""
+    async with aclosing(parts):
+        async for part in parts:
+            yield part
+    if node.error is not None:
+        raise node.error
+
+
+async def _whole_text(node: NodeState) -> AsyncGenerator[StreamPart]:
+    chunks = TextChunks(_model_of(node))
+    yield chunks.text(node.text() or "")
+    yield chunks.finish()
+
+
+def _model_of(node: NodeState) -> str:
+    return str((node.output or {}).get("model", ""))
+
+
+async def _first(parts: AsyncGenerator[StreamPart], node: NodeState) -> StreamPart:
+    try:
+        return await anext(parts)
+    except StopAsyncIteration as exc:
+        raise UpstreamBadResponseError(f"Node '{node.name}' ended its stream without a first event.") from exc

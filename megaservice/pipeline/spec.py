@@ -6,9 +6,11 @@ Source of the fields: docs/pipelines.md. Unknown keys are refused.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+_URL = r"^https?://[^\s/]+/?\S*$"
 
 
 class ServiceKind(StrEnum):
@@ -16,10 +18,24 @@ class ServiceKind(StrEnum):
 
     LLM = "llm"
     GRADER = "grader"
+    TEXT = "text"
 
 
 #: The kinds whose output is a text that can be the answer.
-TEXT_PRODUCERS = frozenset({ServiceKind.LLM})
+TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT})
+#: The kinds that can work on a text piece by piece.
+PIECEWISE = frozenset({ServiceKind.TEXT})
+
+
+class ConsumeMode(StrEnum):
+    """How a node takes the stream of the node before it."""
+
+    #: Once, when the stream has ended.
+    WHOLE = "whole"
+    #: Sentence by sentence (OPEA's way, for text to speech or a guard).
+    SENTENCE = "sentence"
+    #: Each event as it comes.
+    STREAM = "stream"
 
 
 class Dependency(StrEnum):
@@ -73,11 +89,30 @@ class TimeoutSpec(_Spec):
     total_seconds: float = Field(600.0, gt=0)
 
 
+class RetrySpec(_Spec):
+    """When a failed call is tried again: only errors that may pass, and never after the first token."""
+
+    attempts: int = Field(1, ge=1, le=10, description="Tries in all; 1 is no retry.")
+    base_seconds: float = Field(0.1, ge=0, description="The first pause; it doubles, with jitter.")
+    max_seconds: float = Field(2.0, ge=0, description="The longest pause.")
+
+
+class ConcurrencySpec(_Spec):
+    """How many requests a node works on at the same time."""
+
+    limit: int | None = Field(None, ge=1, description="Requests at the same time; unlimited if absent.")
+    queue: int = Field(100, ge=0, description="Requests that may wait; more are answered 503.")
+    queue_seconds: float = Field(30.0, gt=0, description="How long one may wait.")
+
+
 class NodeSpec(_Spec):
     """One node: a microservice, and how this pipeline uses it."""
 
     service_type: ServiceKind = Field(description="What the node is.")
-    endpoint: str = Field(pattern=r"^https?://[^\s/]+/?\S*$", description="The full URL that is called.")
+    endpoint: str = Field(pattern=_URL, description="The full URL that is called.")
+    replicas: tuple[Annotated[str, Field(pattern=_URL)], ...] = Field(
+        (), description="Further URLs of the same service; calls go to the one with the fewest in work."
+    )
     model: str | None = Field(None, description="Pins the model; else the request's model is asked for.")
     prompt: PromptSpec = Field(default_factory=PromptSpec, description="The prompt of an LLM.")
     parameters: dict[str, Any] = Field(
@@ -87,9 +122,22 @@ class NodeSpec(_Spec):
         default_factory=dict,
         description="The fields that the node gets: JMESPath over `request` and the upstream nodes' outputs.",
     )
+    consume: ConsumeMode = Field(
+        ConsumeMode.WHOLE, description="How the node takes the stream of the node before it: whole, sentence or stream."
+    )
     attach: AttachSpec | None = Field(None, description="Where the output appears in the answer.")
     dependency: Dependency = Field(Dependency.HARD, description="hard: its failure fails the request.")
+    fallback: str | None = Field(None, description="The node that is asked instead when this one fails.")
     timeouts: TimeoutSpec = Field(default_factory=TimeoutSpec, description="Bounds of the waits.")
+    retries: RetrySpec = Field(default_factory=RetrySpec, description="When a failed call is tried again.")
+    concurrency: ConcurrencySpec = Field(
+        default_factory=ConcurrencySpec, description="How many requests at the same time."
+    )
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """Every URL of the service."""
+        return (self.endpoint, *self.replicas)
 
 
 class PipelineSpec(_Spec):

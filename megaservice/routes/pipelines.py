@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from pydantic import TypeAdapter
 
 from megaservice.gateway import Gateway
+from servicekit.asgi.docs import body_docs
 from servicekit.openai.chat import ChatRequest
 
 
@@ -15,9 +15,7 @@ def pipeline_router(gateways: Sequence[Gateway]) -> APIRouter:
     """Build the routes: each endpoint of each pipeline runs that pipeline."""
     router = APIRouter(tags=["pipelines"])
     # The body is checked by the gateway itself, so FastAPI is only told how to show it.
-    schema = TypeAdapter(ChatRequest).json_schema(ref_template="#/components/schemas/{model}")
-    schema.pop("$defs", None)
-    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    body = body_docs(ChatRequest)
     for gateway in gateways:
         for path in gateway.pipeline.spec.endpoints:
             router.add_api_route(

@@ -104,7 +104,7 @@ def _read_flow(document: LocatedYaml, mega: dict[str, Any], nodes: dict[str, Nod
         return []
     parsed = [_read_rule(document, (*path, index), rule) for index, rule in enumerate(rules)]
     known = {str(name) for name in _section(document, document.data, NODES_KEY)}
-    _check_names(document, path, parsed, known)
+    _check_names(document, path, parsed, known, nodes)
     return [edge for rule in parsed if rule for edge in rule.edges if set(edge) <= nodes.keys()]
 
 
@@ -116,7 +116,9 @@ def _read_rule(document: LocatedYaml, path: Path, rule: object) -> FlowRule | No
         return None
 
 
-def _check_names(document: LocatedYaml, path: Path, rules: list[FlowRule | None], known: set[str]) -> None:
+def _check_names(
+    document: LocatedYaml, path: Path, rules: list[FlowRule | None], known: set[str], nodes: dict[str, NodeSpec]
+) -> None:
     used: set[str] = set()
     for index, rule in enumerate(rules):
         names = rule.names if rule else []
@@ -127,6 +129,7 @@ def _check_names(document: LocatedYaml, path: Path, rules: list[FlowRule | None]
                 document.problem((*path, index), f"node '{name}' is not in '{NODES_KEY}'.{hint}")
     if None in rules:
         return  # a rule that could not be read may use the node that seems unused
+    used.update(node.fallback for node in nodes.values() if node.fallback is not None)
     for name in sorted(known - used):
         document.problem((NODES_KEY, name), f"node '{name}' is not in 'mega_flow'; add it there, or remove it.")
 

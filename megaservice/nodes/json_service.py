@@ -1,0 +1,55 @@
+"""One JSON request to a node, one JSON object back: what every node does that speaks no OpenAI."""
+
+from __future__ import annotations
+
+import orjson
+
+from megaservice.nodes.base import Output, bounded
+from megaservice.nodes.readiness import probe
+from megaservice.pipeline.spec import NodeSpec
+from servicekit.context import CallContext
+from servicekit.errors import UpstreamBadResponseError
+from servicekit.http.client import HttpClient, Target
+from servicekit.http.upstream_errors import error_from_answer
+
+
+class JsonService:
+    """The endpoint of one node.
+
+    Args:
+        name: The node's name in the pipeline.
+        spec: As declared.
+        http: The process's connection pool.
+    """
+
+    def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
+        self.target = Target(f"node '{name}'", spec.endpoint)
+        self._timeouts = spec.timeouts
+        self._http = http
+
+    async def post(self, payload: Output, context: CallContext) -> Output:
+        """Post a JSON object and return the one that is answered.
+
+        Raises:
+            ServiceError: Naming the node, its endpoint and what it answered.
+        """
+        response, body = await self._http.fetch(
+            "POST",
+            self.target,
+            body=orjson.dumps(payload),
+            headers={"content-type": "application/json", **context.headers()},
+            timeouts=bounded(self._timeouts, context),
+        )
+        if response.status != 200:
+            raise error_from_answer(self.target, response.status, response.headers, body)
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise UpstreamBadResponseError(f"{self.target} answered broken JSON: {exc.msg}.") from exc
+        if not isinstance(document, dict):
+            raise UpstreamBadResponseError(f"{self.target} answered JSON that is no object.")
+        return document
+
+    async def problem(self) -> str | None:
+        """Return why the node cannot answer now, or None."""
+        return await probe(self._http, self.target)

@@ -1,0 +1,127 @@
+"""A node that is asked again: other endpoints, pauses between tries, a limit on calls, a fallback node."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+
+from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
+from megaservice.nodes.endpoints import Endpoint, EndpointPool
+from megaservice.nodes.limiter import Limiter
+from megaservice.nodes.retrying import try_endpoints
+from megaservice.pipeline.spec import NodeSpec
+from servicekit.errors import OverloadedError, RateLimitedError, ServiceError, UpstreamBadResponseError, UpstreamError
+
+#: What another node may do better.
+_FALLBACK_ERRORS = (UpstreamError, RateLimitedError, OverloadedError)
+
+
+class ResilientNode:
+    """One node of a pipeline, with all that its spec says about failures.
+
+    Args:
+        name: The node's name in the pipeline.
+        spec: As declared.
+        clients: One for each endpoint.
+        fallback: Asked when this node has failed for good.
+    """
+
+    def __init__(
+        self, name: str, spec: NodeSpec, clients: Sequence[NodeClient], fallback: NodeClient | None = None
+    ) -> None:
+        self.spec = spec
+        self._first_client = clients[0]
+        self.pool = EndpointPool(clients)
+        self.limiter = Limiter(name, spec.concurrency)
+        self.fallback = fallback
+
+    async def call(self, call: NodeCall) -> Output:
+        """Ask for the whole output; see `NodeClient.call`."""
+        try:
+            async with self.limiter.place(call.context):
+                return await try_endpoints(
+                    self.pool, self.spec.retries, call.context, lambda endpoint: _call_once(endpoint, call)
+                )
+        except _FALLBACK_ERRORS:
+            if self.fallback is None:
+                raise
+            return await self.fallback.call(call)
+
+    def open_stream(self, call: NodeCall) -> NodeStream | None:
+        """Return a stream that may try several endpoints until the first part came."""
+        if self._first_client.open_stream(call) is None:
+            return None
+        return _ResilientStream(self, call)
+
+    def text_of(self, output: Output) -> str | None:
+        """Return the text in an output."""
+        return self._first_client.text_of(output)
+
+    def failure_output(self, error: ServiceError) -> Output:
+        """Return what is attached when this node is soft and failed."""
+        return self._first_client.failure_output(error)
+
+    async def problem(self) -> str | None:
+        """Return why no endpoint can answer now, or None."""
+        problems = [await client.problem() for client in self.pool.clients]
+        return None if None in problems else problems[0]
+
+
+class _ResilientStream:
+    """A stream whose first part may come from any endpoint, or from the fallback."""
+
+    def __init__(self, node: ResilientNode, call: NodeCall) -> None:
+        self._node = node
+        self._call = call
+        self._stream: NodeStream | None = None
+        self._parts: AsyncGenerator[StreamPart] | None = None
+
+    async def parts(self) -> AsyncGenerator[StreamPart]:
+        """Yield the parts of the stream that answered; see `NodeStream.parts`."""
+        async with AsyncExitStack() as held:
+            yield await self._first(held)
+            assert self._parts is not None  # _first set it  # noqa: S101
+            async for part in self._parts:
+                yield part
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of the stream that answered."""
+        return self._stream.headers() if self._stream else {}
+
+    def output(self) -> Output:
+        """Return the output of the stream that answered."""
+        assert self._stream is not None  # asked for after the last part  # noqa: S101
+        return self._stream.output()
+
+    async def _first(self, held: AsyncExitStack) -> StreamPart:
+        """Return the first part; what the rest of the stream needs is kept in `held`."""
+        node, context = self._node, self._call.context
+        try:
+            await held.enter_async_context(node.limiter.place(context))
+            return await try_endpoints(
+                node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, held)
+            )
+        except _FALLBACK_ERRORS:
+            if node.fallback is None:
+                raise
+            return await self._open(node.fallback, held)
+
+    async def _open_at(self, endpoint: Endpoint, held: AsyncExitStack) -> StreamPart:
+        async with AsyncExitStack() as attempt:
+            attempt.enter_context(endpoint.in_work())
+            first = await self._open(endpoint.client, attempt)
+            held.push_async_exit(attempt.pop_all())
+            return first
+
+    async def _open(self, client: NodeClient, held: AsyncExitStack) -> StreamPart:
+        stream = client.open_stream(self._call)
+        if stream is None:
+            raise UpstreamBadResponseError("The fallback node has no stream; name one of the same kind.")
+        self._stream = stream
+        self._parts = await held.enter_async_context(aclosing(stream.parts()))
+        return await anext(self._parts)
+
+
+async def _call_once(endpoint: Endpoint, call: NodeCall) -> Output:
+    with endpoint.in_work():
+        return await endpoint.client.call(call)

@@ -1,0 +1,62 @@
+"""Speaks to an OPEA service that takes and gives a TextDoc: `{"text": ...}` -> `{"text": ...}`."""
+
+from __future__ import annotations
+
+import jmespath
+
+from megaservice.nodes.base import NodeCall, Output
+from megaservice.nodes.json_service import JsonService
+from megaservice.pipeline.spec import NodeSpec
+from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.http.client import HttpClient
+from servicekit.openai.chat import last_user_text
+
+
+class TextNode:
+    """The client of one text-to-text service, such as a guard.
+
+    Without declared inputs, its text is what the node before wrote, else the last user message.
+
+    Args:
+        name: The node's name in the pipeline.
+        spec: As declared.
+        http: The process's connection pool.
+    """
+
+    def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
+        self.spec = spec
+        self._service = JsonService(name, spec, http)
+        self._inputs = {field: jmespath.compile(text) for field, text in spec.inputs.items()}
+
+    async def call(self, call: NodeCall) -> Output:
+        """Ask for the text; see `NodeClient.call`."""
+        output = await self._service.post(self.payload(call), call.context)
+        if not isinstance(output.get("text"), str):
+            raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'text'; is it a TextDoc?")
+        return output
+
+    def open_stream(self, _call: NodeCall) -> None:
+        """Return None: a TextDoc is one JSON object."""
+        return
+
+    def text_of(self, output: Output) -> str | None:
+        """Return the text."""
+        text: str | None = output.get("text")
+        return text
+
+    def failure_output(self, error: ServiceError) -> Output:
+        """Return the error's body: what is attached in place of an output."""
+        return error.body()
+
+    async def problem(self) -> str | None:
+        """Return why the node cannot answer now, or None."""
+        return await self._service.problem()
+
+    def payload(self, call: NodeCall) -> Output:
+        """Build the request's body: the pipeline's parameters, the text, the declared inputs."""
+        text = call.nearest_text
+        if text is None:
+            text = last_user_text(call.request.get("messages", []))
+        scope = call.scope() if self._inputs else {}
+        declared = {field: expression.search(scope) for field, expression in self._inputs.items()}
+        return {**self.spec.parameters, "text": text, **declared}

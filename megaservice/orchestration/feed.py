@@ -1,0 +1,77 @@
+"""One node's stream and its readers: each reads at its own pace within a bound, so the slowest slows the source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from megaservice.nodes.base import StreamPart
+
+#: How many parts (reads of the upstream) a reader may be behind; more would only cost memory.
+_BOUND = 16
+
+
+class Feed:
+    """Gives the parts of one stream to a known number of readers.
+
+    A single reader drives the source itself: no task, no queue. Several are served by one task that reads the source.
+
+    Args:
+        parts: The source; it ends where it fails, and whoever made it knows why. Closed with the feed.
+        reader_count: How many readers there will be.
+    """
+
+    def __init__(self, parts: AsyncGenerator[StreamPart], reader_count: int) -> None:
+        self._parts = parts
+        self._branches = [_Branch() for _ in range(reader_count)] if reader_count > 1 else []
+        self._unread = list(self._branches)
+        self._pumping: asyncio.Task[None] | None = None
+
+    def reader(self) -> AsyncGenerator[StreamPart]:
+        """Return one of the readers; each can be had once, and must be read or closed."""
+        if not self._branches:
+            return self._parts
+        return self._read(self._unread.pop(0))
+
+    async def close(self) -> None:
+        """Stop the source; safe to call twice."""
+        if self._pumping is not None:
+            self._pumping.cancel()
+            await asyncio.gather(self._pumping, return_exceptions=True)
+        await self._parts.aclose()
+
+    async def _read(self, branch: _Branch) -> AsyncGenerator[StreamPart]:
+        if self._pumping is None:
+            self._pumping = asyncio.create_task(self._pump())
+        try:
+            while (part := await branch.queue.get()) is not None:
+                yield part
+        finally:
+            branch.leave()
+
+    async def _pump(self) -> None:
+        async with aclosing(self._parts) as parts:
+            async for part in parts:
+                for branch in self._branches:
+                    await branch.put(part)
+        for branch in self._branches:
+            await branch.put(None)
+
+
+class _Branch:
+    """What one reader has not read yet; None is the end."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(_BOUND)
+        self._left = False
+
+    async def put(self, part: StreamPart | None) -> None:
+        if not self._left:
+            await self.queue.put(part)
+
+    def leave(self) -> None:
+        """Take no more, and let go whoever waits to put something."""
+        self._left = True
+        while not self.queue.empty():
+            self.queue.get_nowait()
