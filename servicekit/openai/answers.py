@@ -42,8 +42,8 @@ def read_completion(body: bytes, target: Target, model: str | None = None) -> Ch
         raise UpstreamBadResponseError(f"{target} answered a chat completion without any text.", retryable=True)
     return {
         **_head(document, "chat.completion", model),
-        "choices": choices,
-        "usage": document.get("usage"),
+        "choices": [_in_order(choice, "index", "message", "finish_reason") for choice in choices],
+        "usage": _usage(document),
         **_own_fields(document),
     }
 
@@ -82,8 +82,7 @@ class ChunkReader:
         if event.event == "error":
             raise error_from_complaint(read_complaint(event.data), None, self._target)
         document = decode_object(event.data, self._target)
-        if isinstance(document.get("usage"), dict):
-            self._usage = document["usage"]
+        self._usage = _usage(document) or self._usage
         choices = _choices(document)
         if choices is None:
             raise UpstreamBadResponseError(f"{self._target} sent an event that is no chunk: {_shown(event.data)}")
@@ -168,6 +167,18 @@ def _head(document: dict[str, Any], kind: str, model: str | None) -> ChatObject:
     if document.get("system_fingerprint"):
         head["system_fingerprint"] = document["system_fingerprint"]
     return head
+
+
+def _usage(document: dict[str, Any]) -> dict[str, Any] | None:
+    usage = document.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    return _in_order(usage, "prompt_tokens", "completion_tokens", "total_tokens")
+
+
+def _in_order(fields: dict[str, Any], *first: str) -> dict[str, Any]:
+    """Return the same fields, those that are named first: people read these answers in a terminal."""
+    return {**{name: fields[name] for name in first if name in fields}, **fields}
 
 
 def _own_fields(document: dict[str, Any]) -> dict[str, Any]:
