@@ -22,7 +22,7 @@ from servicekit.sse import encode_event
 #: What a request says to the gateway and not to the model.
 _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
 #: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (settled question 4).
-_NOT_OPENAI = frozenset(
+NOT_OPENAI = frozenset(
     {"max_new_tokens", "typical_p", "repetition_penalty", "chat_template", "streaming", "input", "query", "text"}
 )
 _SYSTEM_ROLES = ("system", "developer")
@@ -77,7 +77,7 @@ class ChatNode:
         request = call.request
         payload: dict[str, Any] = {**self.spec.parameters}
         if call.is_answer:
-            ignored = _NOT_SAMPLING | _NOT_OPENAI
+            ignored = _NOT_SAMPLING | NOT_OPENAI
             payload.update({key: value for key, value in request.items() if key not in ignored})
         model = self.spec.model or request.get("model")
         if model:

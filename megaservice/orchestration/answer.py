@@ -18,12 +18,27 @@ def compose_answer(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[st
     return {**_completion(pipeline, outputs), **attached_fields(pipeline, outputs)}
 
 
+def answering_node(pipeline: Pipeline, outputs: Mapping[str, Output]) -> str:
+    """Return the node whose text the client sees: the answer node, or the last text before it where it was pruned."""
+    if pipeline.answer_node in outputs:
+        return pipeline.answer_node
+    above = pipeline.dag.ancestors(pipeline.answer_node)
+    with_text = [node for node in pipeline.dag.order if node in above and _has_text(outputs.get(node))]
+    return with_text[-1]
+
+
+def _has_text(output: Output | None) -> bool:
+    return output is not None and ("choices" in output or isinstance(output.get("text"), str))
+
+
 def _completion(pipeline: Pipeline, outputs: Mapping[str, Output]) -> ChatObject:
     """Return the answer node's output as a `chat.completion`; a plain text takes model and usage from its LLM."""
-    answer = outputs[pipeline.answer_node]
+    answer_node = answering_node(pipeline, outputs)
+    answer = outputs[answer_node]
     if "choices" in answer:
         return answer
-    above = [outputs[node] for node in pipeline.dag.order if node in pipeline.dag.ancestors(pipeline.answer_node)]
+    ancestors = pipeline.dag.ancestors(answer_node)
+    above = [outputs[node] for node in pipeline.dag.order if node in ancestors and node in outputs]
     wrote = next((output for output in reversed(above) if "choices" in output), {})
     completion = chat_completion(wrote.get("model", ""), answer.get("text", ""), wrote.get("usage") or {})
     return {**completion, "notice": wrote["notice"]} if "notice" in wrote else completion

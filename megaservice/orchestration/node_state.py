@@ -73,6 +73,11 @@ class NodeState:
         """End without having been asked."""
         self._settle(NodeStatus.SKIPPED)
 
+    def cancel(self) -> None:
+        """End because nobody wants the stream any more; those behind it go on without."""
+        if self.status not in SETTLED:
+            self._settle(NodeStatus.CANCELLED)
+
     async def close(self) -> None:
         """Stop the stream; a node that has not ended was cancelled."""
         if self.feed is not None:

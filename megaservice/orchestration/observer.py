@@ -21,8 +21,12 @@ class RunObserver(Protocol):
     def started(self) -> None:
         """The run began."""
 
-    def token(self) -> None:
-        """A part of the answer's stream goes to the client."""
+    def token(self, answer: str = "") -> None:
+        """A part of an answer's stream goes to the client.
+
+        Args:
+            answer: Which one, where there are several.
+        """
 
     def ended(self, statuses: Mapping[str, NodeStatus]) -> None:
         """The run is over; called exactly once."""
@@ -33,19 +37,19 @@ class MetricsObserver:
 
     def __init__(self, metrics: OrchestratorMetrics) -> None:
         self._metrics = metrics
-        self._last = 0.0
         self._started_at = 0.0
-        self._has_token = False
+        self._last: dict[str, float] = {}
 
     def started(self) -> None:
         """Raise the pending gauge and start the clock."""
-        self._started_at = self._last = time.monotonic()
+        self._started_at = time.monotonic()
         self._metrics.pending_update(increase=True)
 
-    def token(self) -> None:
-        """Observe the time to the first part, or between two parts."""
-        self._last = self._metrics.token_update(self._last, not self._has_token)
-        self._has_token = True
+    def token(self, answer: str = "") -> None:
+        """Observe the time to the first part, or between two parts of one answer."""
+        last = self._last.get(answer)
+        since = self._started_at if last is None else last
+        self._last[answer] = self._metrics.token_update(since, is_first=last is None)
 
     def ended(self, statuses: Mapping[str, NodeStatus]) -> None:
         """Lower the pending gauge; the latency counts for runs whose nodes all ended well."""

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+
+logger = logging.getLogger(__name__)
+
+#: The field of an output whose regular expressions name the downstream nodes that must not run.
+BLACK_LIST = "downstream_black_list"
 
 
 class NodeStatus(StrEnum):
@@ -25,6 +32,34 @@ SETTLED = frozenset({NodeStatus.SUCCEEDED, NodeStatus.FAILED, NodeStatus.SKIPPED
 _LIVE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.STREAMING})
 
 
-def should_run(upstreams: Sequence[str], statuses: Mapping[str, NodeStatus]) -> bool:
-    """Whether a node that has waited for its upstreams runs: it is a root, or one incoming edge is live."""
-    return not upstreams or any(statuses[name] in _LIVE for name in upstreams)
+def should_run(
+    upstreams: Sequence[str], statuses: Mapping[str, NodeStatus], pruned: Collection[str] = frozenset()
+) -> bool:
+    """Whether a node that has waited for its upstreams runs: it is a root, or one incoming edge is live.
+
+    Args:
+        upstreams: The node's.
+        statuses: Of every node.
+        pruned: Those upstreams whose edges to this node were pruned.
+    """
+    return not upstreams or any(statuses[name] in _LIVE and name not in pruned for name in upstreams)
+
+
+def pruned_downstreams(output: object, downstreams: Iterable[str]) -> frozenset[str]:
+    """Return the downstream nodes that an output's `downstream_black_list` matches; a bad expression is logged.
+
+    Args:
+        output: A node's.
+        downstreams: The names of the nodes behind it.
+    """
+    patterns = output.get(BLACK_LIST) if isinstance(output, Mapping) else None
+    names = tuple(downstreams) if patterns else ()
+    return frozenset(name for pattern in (patterns or ()) for name in names if _matches(pattern, name))
+
+
+def _matches(pattern: object, name: str) -> bool:
+    try:
+        return re.search(str(pattern), name) is not None
+    except re.error as exc:
+        logger.error("%s: %r is no regular expression (%s); it prunes nothing.", BLACK_LIST, pattern, exc)
+        return False

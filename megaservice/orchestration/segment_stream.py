@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from megaservice.nodes.base import NodeCall, NodeClient, Output, StreamPart
 from megaservice.orchestration.segments import Segmenter
-from megaservice.orchestration.text_chunks import TextChunks
+from megaservice.orchestration.text_chunks import ChunkWriter
 
 
 class SegmentStream:
-    """Asks a node about each segment of a text, in order, and streams what it answers as OpenAI chunks.
+    """Asks a node about each segment of a text, in order, and streams what it answers.
 
     Args:
         client: Of the node.
@@ -28,7 +28,7 @@ class SegmentStream:
         call: NodeCall,
         source: tuple[str, AsyncGenerator[StreamPart]],
         segmenter: Segmenter,
-        chunks: TextChunks,
+        chunks: ChunkWriter,
     ) -> None:
         self._client = client
         self._call = call
@@ -38,7 +38,7 @@ class SegmentStream:
         self._texts: list[str] = []
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
-        """Yield one part for each segment, then the one that ends the answer.
+        """Yield the parts of each segment's answer, then those that end it.
 
         Raises:
             ServiceError: The upstream or the node failed.
@@ -47,8 +47,10 @@ class SegmentStream:
             async for segment in segments:
                 text = self._client.text_of(await self._client.call(self._about(segment))) or ""
                 self._texts.append(text)
-                yield self._chunks.text(text)
-        yield self._chunks.finish()
+                for part in self._chunks.parts(text):
+                    yield part
+        for part in self._chunks.end():
+            yield part
 
     def headers(self) -> Mapping[str, str]:
         """Return no headers."""

@@ -1,15 +1,48 @@
-"""Plain text as the parts of an OpenAI stream, for nodes that speak no OpenAI."""
+"""Plain text as the parts of a stream, for nodes that speak no OpenAI: as OpenAI's chunks, or as OPEA's tokens."""
 
 from __future__ import annotations
 
+import re
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import orjson
 
 from megaservice.nodes.base import StreamPart
 from servicekit.ids import new_id
 from servicekit.sse import encode_event
+
+
+#: OPEA's tokens: a word with the white space before it and one character after it; none of the text is lost.
+_TOKEN = re.compile(r"\s*\S+\s?|\s+")
+
+
+class ChunkWriter(Protocol):
+    """Writes the parts of one answer's stream."""
+
+    def parts(self, text: str) -> Iterable[StreamPart]:
+        """Return the parts that add a text."""
+
+    def end(self) -> Iterable[StreamPart]:
+        """Return the parts that end the answer."""
+
+
+class TokenChunks:
+    """Writes OPEA's own format: `data: b'<token>'` for each token, as stock's `token_generator` does."""
+
+    def parts(self, text: str) -> Iterable[StreamPart]:
+        """Return one part for each token."""
+        return [StreamPart(encode_token(token), token) for token in _TOKEN.findall(text)]
+
+    def end(self) -> Iterable[StreamPart]:
+        """Return nothing: `[DONE]` is the whole end."""
+        return ()
+
+
+def encode_token(text: str) -> bytes:
+    """Encode a text as one of OPEA's tokens, `data: b'...'`."""
+    return encode_event(repr(text.encode()).encode())
 
 
 class TextChunks:
@@ -27,6 +60,14 @@ class TextChunks:
             "model": model,
         }
         self._begun = False
+
+    def parts(self, text: str) -> Iterable[StreamPart]:
+        """Return the one part that adds a text."""
+        return (self.text(text),)
+
+    def end(self) -> Iterable[StreamPart]:
+        """Return the part that ends the answer."""
+        return (self.finish(),)
 
     def text(self, text: str) -> StreamPart:
         """Return the part that adds a text."""

@@ -195,7 +195,7 @@ class CountingObserver:
         """Count a run."""
         self.pending += 1
 
-    def token(self) -> None:
+    def token(self, answer: str = "") -> None:
         """Count a part."""
         self.tokens += 1
 
