@@ -118,7 +118,7 @@ class GraphRun:
             await (above.published() if above is source else above.settled())
 
     def _may_run(self, node: NodeState) -> bool:
-        pruned = self._pruned.get(node.name, frozenset())
+        pruned = self._pruned.get(node.name, set())
         return should_run(self._dag.upstreams(node.name), self.statuses, pruned)
 
     async def _ask(self, node: NodeState, source: NodeState | None) -> None:

@@ -61,5 +61,5 @@ def _matches(pattern: object, name: str) -> bool:
     try:
         return re.search(str(pattern), name) is not None
     except re.error as exc:
-        logger.error("%s: %r is no regular expression (%s); it prunes nothing.", BLACK_LIST, pattern, exc)
+        logger.warning("%s: %r is no regular expression (%s); it prunes nothing.", BLACK_LIST, pattern, exc)
         return False

@@ -1,0 +1,125 @@
+"""A streamed answer as Starlette's response: its failure is one error event, and whoever drops it ends the run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
+
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from megaservice.orchestration.generator_thread import Rewrite, all_of, rewritten
+from servicekit.asgi.errors import as_service_error
+from servicekit.asgi.event_stream import error_event
+from servicekit.sse import DONE_EVENT
+
+MEDIA_TYPE = "text/event-stream"
+
+
+class AnswerStream:
+    """The `body_iterator` of a streamed answer: encoded events; a failure becomes one error event, without `[DONE]`.
+
+    Closing it ends the run, also when it was never read: a generator that has not started could not. So does
+    dropping it, for callers that take one of several streams.
+
+    Args:
+        events: The answer's events.
+        leave: Ends the run's part in it; safe to call twice.
+    """
+
+    def __init__(self, events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
+        self._events = _with_error_event(events)
+        self._leave = leave
+        self._loop = asyncio.get_running_loop()
+        self._ended = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """Return the next event(s), encoded."""
+        try:
+            return await anext(self._events)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def aclose(self) -> None:
+        """Cancel what still runs."""
+        self._ended = True
+        await self._events.aclose()
+        await self._leave()
+
+    def __del__(self) -> None:
+        if not self._ended and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_start_closing, self._events, self._leave)
+
+
+class AnswerResponse(StreamingResponse):
+    """A `StreamingResponse` that closes its stream when the client has left."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            close = getattr(self.body_iterator, "aclose", None)
+            if close is not None:
+                await close()
+
+
+async def answer_events(
+    events: AsyncGenerator[bytes], attachment: Callable[[], Awaitable[bytes | None]], rewrite: Rewrite | None
+) -> AsyncGenerator[bytes]:
+    """Yield an answer's events, as a hook rewrites them, then what is attached, then `[DONE]`.
+
+    Args:
+        events: Without `[DONE]`.
+        attachment: Waits for what is attached; None if there is nothing.
+        rewrite: The overridden `align_generator`; it sees `[DONE]`, and decides whether there is one.
+    """
+    async with aclosing(all_of(events, DONE_EVENT)) as source:
+        is_done = False
+        async with aclosing(source if rewrite is None else rewritten(source, rewrite)) as items:
+            async for item in items:
+                rest = item.removesuffix(DONE_EVENT)
+                is_done = is_done or len(rest) < len(item)
+                if rest:
+                    yield rest
+    last = await attachment()
+    if last is not None:
+        yield last
+    if is_done:
+        yield DONE_EVENT
+
+
+async def plain_events(parts: Iterable[bytes]) -> AsyncGenerator[bytes]:
+    """Yield events that are all there, then `[DONE]`."""
+    for part in parts:
+        yield part
+    yield DONE_EVENT
+
+
+async def _with_error_event(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+    try:
+        async with aclosing(events):
+            async for encoded in events:
+                yield encoded
+    except Exception as exc:  # the answer has begun: the error can only be an event  # noqa: BLE001
+        yield error_event(as_service_error(exc))
+
+
+def _start_closing(events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
+    closing = asyncio.ensure_future(_close(events, leave))
+    _CLOSING.add(closing)
+    closing.add_done_callback(_CLOSING.discard)
+
+
+#: Tasks that nobody else holds.
+_CLOSING: set[asyncio.Future[None]] = set()
+
+
+async def _close(events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
+    await events.aclose()
+    await leave()
