@@ -127,7 +127,7 @@ def test_up_names_each_service_and_the_curl_to_try(stack: Stack) -> None:
 
 
 def test_up_takes_less_than_five_seconds(stack: Stack) -> None:
-    """The best of three counts: the first one compiles bytecode. Where other work fills the cores, it takes its share."""
+    """The best of three counts: the first compiles bytecode. On a busy machine it takes its share of the cores."""
     limit = MAX_UP_SECONDS * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     seconds: list[float] = []
     while len(seconds) < 3 and min(seconds, default=limit) >= limit:
