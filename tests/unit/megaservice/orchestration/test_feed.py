@@ -101,3 +101,16 @@ async def test_feed_readers_of_a_source_that_breaks_unexpectedly_do_not_wait_for
         results = await asyncio.gather(*(read(reader) for reader in readers), return_exceptions=True)
     assert [str(result) for result in results] == ["a bug", "a bug"]
     await feed.close()
+
+
+async def test_unexpected_error_of_the_source_reaches_every_reader() -> None:
+    """Nobody waits for a part that never comes."""
+
+    async def broken() -> AsyncGenerator[StreamPart]:
+        yield StreamPart(b"", "0")
+        raise TypeError("a bug")
+
+    feed = Feed(broken(), 2)
+    results = await asyncio.gather(*(_texts(feed.reader()) for _ in range(2)), return_exceptions=True)
+    assert [type(result) for result in results] == [TypeError, TypeError]
+    await feed.close()
