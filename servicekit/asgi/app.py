@@ -22,6 +22,7 @@ from servicekit.asgi.errors import ErrorBoundary, install_error_handlers
 from servicekit.asgi.metrics import HttpMetrics, MetricsMiddleware
 from servicekit.asgi.request_id import RequestIdMiddleware
 from servicekit.settings import ServiceSettings
+from servicekit.version import VERSION
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 #: Returns one sentence per hard dependency that is not there; empty means ready.
@@ -34,7 +35,7 @@ class ServiceInfo:
 
     title: str
     description: str
-    version: str
+    version: str = VERSION
 
 
 def create_service_app(
