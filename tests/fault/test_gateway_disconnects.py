@@ -15,7 +15,16 @@ import pytest
 
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import CHAT, GRADE, GRADED, GREETING, ask_stream, pending_requests, running_gateway
+from tests.support.gateway import (
+    CHAT,
+    GRADE,
+    GRADED,
+    GREETING,
+    ask_stream,
+    chat_file,
+    pending_requests,
+    running_gateway,
+)
 from tests.support.gateway import pending_requests_settle as settles
 from tests.support.scripted_upstream import Reply, Script, ScriptedUpstream
 from tests.support.scripts import STALL
@@ -188,3 +197,56 @@ async def test_client_that_reads_slowly_gets_the_whole_answer(
     assert -1 not in positions
     assert positions == sorted(positions)
     assert b'"grade":{"score":0.9' in received
+
+
+async def test_clients_that_leave_give_their_place_at_a_limited_node_back(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """One client leaves mid-stream, one while it waits for a place: the next request gets it."""
+    llm = await scripted_upstream(scripts.stream(_FIRST_EVENT, STALL), scripts.openai_stream(["Ciao!"]))
+    files = [chat_file(llm.url, timeouts=PATIENT, concurrency={"limit": 1, "queue": 1})]
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        async with _connection(url, CHAT, stream=True) as reader:
+            await reader.readuntil(b'"Ciao"')
+            async with _connection(url, CHAT, stream=False):
+                await asyncio.sleep(0.05)
+                assert pending_requests() == 2
+            await asyncio.sleep(0.05)
+            assert pending_requests() == 1
+        await llm.wait_until_idle()
+        assert await settles()
+        async with asyncio.timeout(5):
+            assert (await ask_stream(url + CHAT)).text == "Ciao!"
+    assert len(llm.requests) == 2
+
+
+@pytest.mark.parametrize("consume", ["sentence", "stream", "whole"])
+async def test_client_leaving_while_a_guard_works_cancels_guard_and_llm(
+    consume: str, scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Both ends of a pipeline that works piece by piece are let go, however the guard takes its text."""
+    begun = scripts.openai_events(["Ciao! ", "Come"], finish_reason=None, usage=None, done=False)
+    llm = await scripted_upstream(
+        scripts.completion("Ciao! Come stai?") if consume == "whole" else scripts.stream(*begun, STALL)
+    )
+    guard = await scripted_upstream(scripts.silence())
+    document = chat_file(llm.url, timeouts=PATIENT)
+    document["opea_micro_services"]["guard"] = {
+        "service_type": "text",
+        "endpoint": f"{guard.url}/v1/guard",
+        "consume": consume,
+        "timeouts": PATIENT,
+    }
+    document["opea_mega_service"]["mega_flow"] = ["llm >> guard"]
+    delays = []
+    async with running_gateway(tmp_path, llm_url=llm.url, files=[document]) as url:
+        for number in range(TRIES):
+            async with _connection(url, CHAT, stream=True):
+                await guard.wait_for_requests(number + 1)
+                await asyncio.sleep(0.01)
+            delays.append(await _cancelled_after(guard, time.monotonic()))
+            await llm.wait_until_idle()
+            if delays[-1] < BUDGET_SECONDS:
+                break
+        assert await settles()
+    assert min(delays) < BUDGET_SECONDS
