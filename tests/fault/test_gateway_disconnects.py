@@ -33,8 +33,6 @@ from tests.support.scripts import STALL
 BUDGET_SECONDS = 0.1
 #: A shared machine may pause for longer than the budget; it does not so each time.
 TRIES = 3
-#: Nothing times out while a test watches who leaves.
-PATIENT = {"connect_seconds": 5.0, "first_token_seconds": 20.0, "idle_seconds": 20.0, "total_seconds": 20.0}
 
 _FIRST_EVENT = scripts.openai_events(["Ciao"], finish_reason=None, usage=None, done=False)[0]
 
@@ -75,7 +73,7 @@ async def test_client_leaving_before_the_first_token_cancels_the_llm_within_100_
     """Nobody is answered who has left: in JSON mode, and in a stream without a first event."""
     llm = await scripted_upstream(script)
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         for number in range(TRIES):
             async with _connection(url, path, stream=stream):
                 await llm.wait_for_requests(number + 1)
@@ -96,7 +94,7 @@ async def test_client_leaving_mid_stream_cancels_the_llm_within_100_ms(
     llm = await scripted_upstream(scripts.stream(_FIRST_EVENT, STALL))
     grader = await scripted_upstream(scripts.answer(200, GRADE))
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url:
         for _ in range(TRIES):
             async with _connection(url, path, stream=True) as reader:
                 await reader.readuntil(b'"Ciao"')
@@ -116,7 +114,7 @@ async def test_client_leaving_while_the_grader_works_cancels_it_within_100_ms(
     llm = await scripted_upstream(scripts.openai_stream(["Ciao!"]) if stream else scripts.completion("Ciao!"))
     grader = await scripted_upstream(scripts.silence())
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url:
         for number in range(TRIES):
             async with _connection(url, GRADED, stream=stream):
                 await grader.wait_for_requests(number + 1)
@@ -143,7 +141,7 @@ async def test_clients_leaving_in_crowds_leave_nothing_behind(
             await asyncio.sleep(seconds)
 
     llm = await scripted_upstream(script)
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         await asyncio.gather(*(leave_after(0.01 * number, url) for number in range(50)))
         await llm.wait_until_idle()
         assert await settles()
@@ -166,7 +164,7 @@ async def test_client_that_stops_reading_slows_the_llm(scripted_upstream: Upstre
         reply.cut()
 
     llm = await scripted_upstream(pour)
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         async with _connection(url, CHAT, stream=True) as reader:
             await reader.readuntil(b"\r\n\r\n")
             before = -1
@@ -187,7 +185,7 @@ async def test_client_that_reads_slowly_gets_the_whole_answer(
     grader = await scripted_upstream(scripts.answer(200, GRADE))
     received = bytearray()
     async with (
-        running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url,
+        running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url,
         _connection(url, GRADED, stream=True) as reader,
     ):
         while b"[DONE]" not in received[-100:]:
@@ -204,7 +202,7 @@ async def test_clients_that_leave_give_their_place_at_a_limited_node_back(
 ) -> None:
     """One client leaves mid-stream, one while it waits for a place: the next request gets it."""
     llm = await scripted_upstream(scripts.stream(_FIRST_EVENT, STALL), scripts.openai_stream(["Ciao!"]))
-    files = [chat_file(llm.url, timeouts=PATIENT, concurrency={"limit": 1, "queue": 1})]
+    files = [chat_file(llm.url, concurrency={"limit": 1, "queue": 1})]
     async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
         async with _connection(url, CHAT, stream=True) as reader:
             await reader.readuntil(b'"Ciao"')
@@ -230,12 +228,11 @@ async def test_client_leaving_while_a_guard_works_cancels_guard_and_llm(
         scripts.completion("Ciao! Come stai?") if consume == "whole" else scripts.stream(*begun, STALL)
     )
     guard = await scripted_upstream(scripts.silence())
-    document = chat_file(llm.url, timeouts=PATIENT)
+    document = chat_file(llm.url)
     document["opea_micro_services"]["guard"] = {
         "service_type": "text",
         "endpoint": f"{guard.url}/v1/guard",
         "consume": consume,
-        "timeouts": PATIENT,
     }
     document["opea_mega_service"]["mega_flow"] = ["llm >> guard"]
     delays = []
