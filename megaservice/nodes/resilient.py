@@ -97,10 +97,13 @@ class _ResilientStream:
         """Return the first part; what the rest of the stream needs is kept in `held`."""
         node, context = self._node, self._call.context
         try:
-            await held.enter_async_context(node.limiter.place(context))
-            return await try_endpoints(
-                node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, held)
-            )
+            async with AsyncExitStack() as tried:
+                await tried.enter_async_context(node.limiter.place(context))
+                first = await try_endpoints(
+                    node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, tried)
+                )
+                held.push_async_exit(tried.pop_all())
+                return first
         except _FALLBACK_ERRORS:
             if node.fallback is None:
                 raise

@@ -9,6 +9,7 @@ import orjson
 
 from megaservice.nodes.base import Output
 from megaservice.pipeline.pipeline import Pipeline
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.openai.chat import ChatObject, chat_completion
 from servicekit.sse import encode_event
 
@@ -24,6 +25,8 @@ def _completion(pipeline: Pipeline, outputs: Mapping[str, Output]) -> ChatObject
     if "choices" in answer:
         return answer
     above = [outputs[node] for node in pipeline.dag.order if node in pipeline.dag.ancestors(pipeline.answer_node)]
+    if not answer.get("text"):
+        raise UpstreamBadResponseError(f"Node '{pipeline.answer_node}' answered no text.")
     wrote = next((output for output in reversed(above) if "choices" in output), {})
     completion = chat_completion(wrote.get("model", ""), answer.get("text", ""), wrote.get("usage") or {})
     return {**completion, "notice": wrote["notice"]} if "notice" in wrote else completion

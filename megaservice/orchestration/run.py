@@ -178,7 +178,7 @@ class PipelineRun:
         if source is not None:
             chunks = TextChunks(_model_of(source))
             reader = (source.name, self._reader(source))
-            node.stream = SegmentStream(node.client, call, reader, segmenter_for(node.consume), chunks)
+            node.stream = SegmentStream(node.name, node.client, call, reader, segmenter_for(node.consume), chunks)
         elif reader_count:
             node.stream = node.client.open_stream(call)
         if node.stream is None:
@@ -290,8 +290,11 @@ async def _unbroken(node: NodeState, parts: AsyncGenerator[StreamPart]) -> Async
 
 
 async def _whole_text(node: NodeState) -> AsyncGenerator[StreamPart]:
+    text = node.text()
+    if not text:
+        raise UpstreamBadResponseError(f"Node '{node.name}' answered no text.")
     chunks = TextChunks(_model_of(node))
-    yield chunks.text(node.text() or "")
+    yield chunks.text(text)
     yield chunks.finish()
 
 

@@ -9,13 +9,15 @@ from dataclasses import replace
 from megaservice.nodes.base import NodeCall, NodeClient, Output, StreamPart
 from megaservice.orchestration.segments import Segmenter
 from megaservice.orchestration.text_chunks import TextChunks
+from servicekit.errors import UpstreamBadResponseError
 
 
 class SegmentStream:
     """Asks a node about each segment of a text, in order, and streams what it answers as OpenAI chunks.
 
     Args:
-        client: Of the node.
+        name: The node's.
+        client: Speaks to it.
         call: The node's part in the run.
         source: The upstream's name, and its stream.
         segmenter: Cuts the stream.
@@ -24,12 +26,14 @@ class SegmentStream:
 
     def __init__(
         self,
+        name: str,
         client: NodeClient,
         call: NodeCall,
         source: tuple[str, AsyncGenerator[StreamPart]],
         segmenter: Segmenter,
         chunks: TextChunks,
     ) -> None:
+        self._name = name
         self._client = client
         self._call = call
         self._source_name, self._source = source
@@ -38,16 +42,19 @@ class SegmentStream:
         self._texts: list[str] = []
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
-        """Yield one part for each segment, then the one that ends the answer.
+        """Yield one part for each segment that has an answer, then the one that ends it all.
 
         Raises:
-            ServiceError: The upstream or the node failed.
+            ServiceError: The upstream or the node failed, or no segment had an answer.
         """
         async with aclosing(self._segments()) as segments:
             async for segment in segments:
                 text = self._client.text_of(await self._client.call(self._about(segment))) or ""
-                self._texts.append(text)
-                yield self._chunks.text(text)
+                if text:  # a guard may drop a sentence
+                    self._texts.append(text)
+                    yield self._chunks.text(text)
+        if not self._texts:
+            raise UpstreamBadResponseError(f"Node '{self._name}' answered no text.")
         yield self._chunks.finish()
 
     def headers(self) -> Mapping[str, str]:

@@ -106,7 +106,7 @@ def _add_health_routes(app: FastAPI, info: ServiceInfo, readiness: ReadinessChec
 
 def _add_metrics_routes(app: FastAPI, metrics: HttpMetrics, registries: Sequence[CollectorRegistry]) -> None:
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
-    async def show_metrics() -> Response:
+    def show_metrics() -> Response:  # in a thread: prometheus_client reads files of /proc
         pages = [generate_latest(registry) for registry in (metrics.registry, *registries)]
         return Response(b"".join(pages), media_type=CONTENT_TYPE_LATEST)
 

@@ -115,8 +115,6 @@ async def test_llm_stream_arrives_whole_however_it_is_cut_into_reads(
         assert grader.requests[0].json["candidate"] == GOOD_TEXT
 
 
-# aiohttp advises against bodies of megabytes; the grader's request is one here.
-@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 async def test_llm_event_of_five_megabytes_arrives_whole(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """A huge event is passed on and counted into the text that is graded."""
     end = scripts.openai_events([])
@@ -183,3 +181,23 @@ async def test_llm_answer_without_text_goes_out_when_its_finish_reason_explains_
         response = await ask(url + CHAT, stream=stream)
     assert response.status_code == 200
     assert reason.encode() in response.content
+
+
+async def test_llm_text_that_arrives_together_with_an_error_is_not_lost(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Both in one read: the client sees the text, then the error."""
+    good = scripts.openai_events(["Ciao"], finish_reason=None, usage=None, done=False)
+    llm = await scripted_upstream(scripts.stream(b"".join([*good, scripts.error_event()])))
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
+        answer = await ask_stream(url + CHAT)
+    assert (answer.status, answer.text, answer.ended_well) == (200, "Ciao", False)
+    assert answer.error is not None
+
+
+async def test_llm_overload_hands_its_retry_after_on(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
+    """A node that is overloaded is a 502 that may be tried again, and when."""
+    llm = await scripted_upstream(scripts.openai_error(503, headers={"retry-after": "7"}))
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
+        response = await ask(url + CHAT)
+    assert (response.status_code, response.headers["retry-after"]) == (502, "7")
