@@ -9,7 +9,7 @@ from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, Str
 from megaservice.nodes.endpoints import Endpoint, EndpointPool
 from megaservice.nodes.limiter import Limiter
 from megaservice.nodes.retrying import try_endpoints
-from megaservice.pipeline.spec import NodeSpec
+from megaservice.pipeline.spec import STREAMING, NodeSpec
 from servicekit.errors import OverloadedError, RateLimitedError, ServiceError, UpstreamBadResponseError, UpstreamError
 
 #: What another node may do better.
@@ -49,9 +49,7 @@ class ResilientNode:
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:
         """Return a stream that may try several endpoints until the first part came."""
-        if self._first_client.open_stream(call) is None:
-            return None
-        return _ResilientStream(self, call)
+        return _ResilientStream(self, call) if self.spec.service_type in STREAMING else None
 
     def text_of(self, output: Output) -> str | None:
         """Return the text in an output."""
