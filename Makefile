@@ -3,6 +3,7 @@
 # Written for GNU make 3.81 (macOS) and later, and any POSIX shell; the checkout's path may hold spaces.
 
 PY = .venv/bin/python
+TRAIN_PY = .venv-train/bin/python
 SOURCES = megaservice microservices servicekit tests benchmarks scripts
 TIERS = unit shapes property contract fault e2e
 # Folders that are there: a tier joins `make test` with its first file, and is an error when it collects nothing.
@@ -79,10 +80,12 @@ lock: venv-dev ## Write the lock files anew from requirements*.txt (ARGS=--upgra
 bench: venv ## Measure the gateway against the LLM service directly
 	@$(PY) -m benchmarks $(ARGS)
 
-model: venv ## Train the phrasebook model from nothing (needs PyTorch; its model card says how)
-	@$(PY) -c 'import torch' 2>/dev/null || { echo "Training needs PyTorch in .venv, and nothing else does:" \
-		"install its CPU build as microservices/llm/phrasebook/README.md says, then run make model again."; exit 1; }
-	@$(PY) -m microservices.llm.phrasebook.train $(ARGS)
+model: ## Train the phrasebook model from nothing, up to an hour (in .venv-train, see its MODEL_CARD.md)
+	@$(TRAIN_PY) -c 'import torch, gguf, tokenizers' 2>/dev/null || { echo "Training needs PyTorch, gguf and tokenizers" \
+		"in .venv-train, and nothing else does: microservices/llm/phrasebook/MODEL_CARD.md says how to install" \
+		"them, PyTorch as its CPU build. Or name a Python that has them: make model TRAIN_PY=..."; exit 1; }
+	@$(TRAIN_PY) -m microservices.llm.phrasebook.train $(ARGS)
+	@$(TRAIN_PY) -m microservices.llm.phrasebook.export
 
 model-eval: venv ## Measure the phrasebook model; its figures are in the model card
 	@$(PY) -m microservices.llm.phrasebook.evaluate $(ARGS)

@@ -23,7 +23,6 @@ from servicekit.settings import load_settings
 INFO = ServiceInfo(
     title="megaservice/Gateway",
     description="Runs pipelines of GenAI microservices and streams their answers.",
-    version="0.1.0",
 )
 
 

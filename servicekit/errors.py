@@ -244,7 +244,8 @@ def error_from_status(status: int, message: str, headers: Mapping[str, str]) -> 
         return UpstreamAuthError(message)
     if status == 429:
         return RateLimitedError(message, retry_after_seconds=_seconds(headers.get("retry-after")))
-    return UpstreamError(message, retryable=status >= 500)
+    retry_after = _seconds(headers.get("retry-after"))
+    return UpstreamError(message, retryable=status >= 500, retry_after_seconds=retry_after)
 
 
 def _seconds(value: str | None) -> float | None:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import settings
 
 from tests.support.network import find_free_port, refusing_url
 from tests.support.scripted_upstream import Script, ScriptedUpstream
@@ -27,6 +28,10 @@ _SETTING_NAMES = (
     "DRAIN_SECONDS",
 )
 _PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+# A busy machine is no failed property: the time limit of a test is pytest's.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)

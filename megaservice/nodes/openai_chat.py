@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-import jmespath
 import orjson
 
 from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded
+from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import History, NodeSpec, PromptSpec, SystemMessage
 from servicekit.errors import InvalidRequestError, ServiceError
@@ -42,7 +42,7 @@ class ChatNode:
         self._http = http
         self._target = Target(f"node '{name}'", spec.endpoint)
         self._upstream = ChatUpstream(http, self._target)
-        self._inputs = {field: jmespath.compile(text) for field, text in spec.inputs.items()}
+        self._inputs = DeclaredInputs(spec.inputs)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the whole `chat.completion`; see `NodeClient.call`."""
@@ -99,7 +99,7 @@ class ChatNode:
     def _text(self, call: NodeCall) -> str | None:
         """Return the text that takes the conversation's place: the declared input, else what the node before wrote."""
         if "text" in self._inputs:
-            value = self._inputs["text"].search(call.scope())
+            value = self._inputs.values(call)["text"]
             return value if isinstance(value, str) else ""
         return call.nearest_text
 

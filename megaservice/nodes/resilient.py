@@ -9,7 +9,7 @@ from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, Str
 from megaservice.nodes.endpoints import Endpoint, EndpointPool
 from megaservice.nodes.limiter import Limiter
 from megaservice.nodes.retrying import try_endpoints
-from megaservice.pipeline.spec import NodeSpec
+from megaservice.pipeline.spec import STREAMING, NodeSpec
 from servicekit.errors import OverloadedError, RateLimitedError, ServiceError, UpstreamBadResponseError, UpstreamError
 
 #: What another node may do better.
@@ -49,9 +49,7 @@ class ResilientNode:
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:
         """Return a stream that may try several endpoints until the first part came."""
-        if self._first_client.open_stream(call) is None:
-            return None
-        return _ResilientStream(self, call)
+        return _ResilientStream(self, call) if self.spec.service_type in STREAMING else None
 
     def text_of(self, output: Output) -> str | None:
         """Return the text in an output."""
@@ -97,10 +95,13 @@ class _ResilientStream:
         """Return the first part; what the rest of the stream needs is kept in `held`."""
         node, context = self._node, self._call.context
         try:
-            await held.enter_async_context(node.limiter.place(context))
-            return await try_endpoints(
-                node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, held)
-            )
+            async with AsyncExitStack() as tried:
+                await tried.enter_async_context(node.limiter.place(context))
+                first = await try_endpoints(
+                    node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, tried)
+                )
+                held.push_async_exit(tried.pop_all())
+                return first
         except _FALLBACK_ERRORS:
             if node.fallback is None:
                 raise

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import jmespath
-
 from megaservice.nodes.base import NodeCall, Output
+from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.json_service import JsonService
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.errors import ServiceError, UpstreamBadResponseError
@@ -26,7 +25,7 @@ class TextNode:
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.spec = spec
         self._service = JsonService(name, spec, http)
-        self._inputs = {field: jmespath.compile(text) for field, text in spec.inputs.items()}
+        self._inputs = DeclaredInputs(spec.inputs)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the text; see `NodeClient.call`."""
@@ -57,6 +56,4 @@ class TextNode:
         text = call.nearest_text
         if text is None:
             text = last_user_text(call.request.get("messages", []))
-        scope = call.scope() if self._inputs else {}
-        declared = {field: expression.search(scope) for field, expression in self._inputs.items()}
-        return {**self.spec.parameters, "text": text, **declared}
+        return {**self.spec.parameters, "text": text, **self._inputs.values(call)}

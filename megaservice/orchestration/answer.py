@@ -9,6 +9,7 @@ import orjson
 
 from megaservice.nodes.base import Output
 from megaservice.pipeline.pipeline import Pipeline
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.openai.chat import ChatObject, chat_completion
 from servicekit.sse import encode_event
 
@@ -37,6 +38,8 @@ def _completion(pipeline: Pipeline, outputs: Mapping[str, Output]) -> ChatObject
     answer = outputs[answer_node]
     if "choices" in answer:
         return answer
+    if not answer.get("text"):
+        raise UpstreamBadResponseError(f"Node '{answer_node}' answered no text.")
     ancestors = pipeline.dag.ancestors(answer_node)
     above = [outputs[node] for node in pipeline.dag.order if node in ancestors and node in outputs]
     wrote = next((output for output in reversed(above) if "choices" in output), {})

@@ -45,33 +45,51 @@ class Feed:
         if self._pumping is None:
             self._pumping = asyncio.create_task(self._pump())
         try:
-            while (part := await branch.queue.get()) is not None:
+            while (part := await branch.take()) is not None:
                 yield part
         finally:
             branch.leave()
+        if self._pumping.done() and not self._pumping.cancelled():
+            self._pumping.result()  # whatever the source raised, all its readers do
 
     async def _pump(self) -> None:
-        async with aclosing(self._parts) as parts:
-            async for part in parts:
-                for branch in self._branches:
-                    await branch.put(part)
-        for branch in self._branches:
-            await branch.put(None)
+        try:
+            async with aclosing(self._parts) as parts:
+                async for part in parts:
+                    for branch in self._branches:
+                        await branch.put(part)
+        finally:
+            for branch in self._branches:
+                branch.end()
 
 
 class _Branch:
-    """What one reader has not read yet; None is the end."""
+    """What one reader has not read yet."""
 
     def __init__(self) -> None:
-        self.queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(_BOUND)
+        # None wakes a reader that waits when the source has ended.
+        self._queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(_BOUND)
         self._left = False
+        self._ended = False
 
-    async def put(self, part: StreamPart | None) -> None:
+    async def put(self, part: StreamPart) -> None:
         if not self._left:
-            await self.queue.put(part)
+            await self._queue.put(part)
+
+    def end(self) -> None:
+        """Say that nothing comes any more; never waits, so that it works in any `finally`."""
+        self._ended = True
+        if self._queue.empty():
+            self._queue.put_nowait(None)
+
+    async def take(self) -> StreamPart | None:
+        """Return the next part, None at the end."""
+        if self._ended and self._queue.empty():
+            return None
+        return await self._queue.get()
 
     def leave(self) -> None:
         """Take no more, and let go whoever waits to put something."""
         self._left = True
-        while not self.queue.empty():
-            self.queue.get_nowait()
+        while not self._queue.empty():
+            self._queue.get_nowait()

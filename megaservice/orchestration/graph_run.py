@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.orchestration.feed import Feed
-from megaservice.orchestration.node_state import NodeState
+from megaservice.orchestration.node_state import NodeState, short_name
 from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus, pruned_downstreams, should_run
 from megaservice.orchestration.segment_stream import SegmentStream
@@ -125,8 +125,7 @@ class GraphRun:
         call = self._call_of(node)
         reader_count = self._reader_count(node)
         if source is not None:
-            reader = (source.name, self._reader(source))
-            node.stream = SegmentStream(node.client, call, reader, segmenter_for(node.consume), self._writer(source))
+            node.stream = self._segments(node, call, source)
         elif reader_count:
             node.stream = node.client.open_stream(call)
         if node.stream is None:
@@ -137,6 +136,11 @@ class GraphRun:
             async with aclosing(self._driven(node, node.stream)) as parts:
                 async for _part in parts:
                     pass
+
+    def _segments(self, node: NodeState, call: NodeCall, source: NodeState) -> SegmentStream:
+        reader = (source.name, self._reader(source))
+        writer = self._writer(source)
+        return SegmentStream(short_name(node.name), node.client, call, reader, segmenter_for(node.consume), writer)
 
     async def _driven(self, node: NodeState, stream: NodeStream) -> AsyncGenerator[StreamPart]:
         """Yield a node's stream, and settle the node when it ends."""
@@ -258,5 +262,8 @@ async def _unbroken(node: NodeState, parts: AsyncGenerator[StreamPart]) -> Async
 
 
 async def _whole_text(node: NodeState, writer: ChunkWriter) -> AsyncGenerator[StreamPart]:
-    for part in (*writer.parts(node.text() or ""), *writer.end()):
+    text = node.text()
+    if not text:
+        raise UpstreamBadResponseError(f"Node '{short_name(node.name)}' answered no text.")
+    for part in (*writer.parts(text), *writer.end()):
         yield part

@@ -89,3 +89,8 @@ class NodeState:
         self.status = status
         self._published.set()
         self._settled.set()
+
+
+def short_name(name: str) -> str:
+    """Return the name that the user gave: `llm` of `llm/MicroService`."""
+    return name.split("/", 1)[0]

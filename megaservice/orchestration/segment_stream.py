@@ -9,13 +9,15 @@ from dataclasses import replace
 from megaservice.nodes.base import NodeCall, NodeClient, Output, StreamPart
 from megaservice.orchestration.segments import Segmenter
 from megaservice.orchestration.text_chunks import ChunkWriter
+from servicekit.errors import UpstreamBadResponseError
 
 
 class SegmentStream:
     """Asks a node about each segment of a text, in order, and streams what it answers.
 
     Args:
-        client: Of the node.
+        name: The node's.
+        client: Speaks to it.
         call: The node's part in the run.
         source: The upstream's name, and its stream.
         segmenter: Cuts the stream.
@@ -24,12 +26,14 @@ class SegmentStream:
 
     def __init__(
         self,
+        name: str,
         client: NodeClient,
         call: NodeCall,
         source: tuple[str, AsyncGenerator[StreamPart]],
         segmenter: Segmenter,
         chunks: ChunkWriter,
     ) -> None:
+        self._name = name
         self._client = client
         self._call = call
         self._source_name, self._source = source
@@ -41,14 +45,17 @@ class SegmentStream:
         """Yield the parts of each segment's answer, then those that end it.
 
         Raises:
-            ServiceError: The upstream or the node failed.
+            ServiceError: The upstream or the node failed, or no segment had an answer.
         """
         async with aclosing(self._segments()) as segments:
             async for segment in segments:
                 text = self._client.text_of(await self._client.call(self._about(segment))) or ""
-                self._texts.append(text)
-                for part in self._chunks.parts(text):
-                    yield part
+                if text:  # a guard may drop a sentence
+                    self._texts.append(text)
+                    for part in self._chunks.parts(text):
+                        yield part
+        if not self._texts:
+            raise UpstreamBadResponseError(f"Node '{self._name}' answered no text.")
         for part in self._chunks.end():
             yield part
 

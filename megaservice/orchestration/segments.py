@@ -13,8 +13,15 @@ _CLOSERS = "\"'\u201d\u2019)\\]"
 _FULL_WIDTH = "\uff0c\u3002\uff01\uff1f"
 #: Where a sentence ends: one of `.?!` or an ellipsis before white space, or a run of full-width ones before anything
 #: else. Each needs the character that follows, so the result does not depend on how the stream was cut. (Stock OPEA
-#: ends a sentence wherever a chunk happens to end in one of them.)
-_END = re.compile(rf"[.?!\u2026]+[{_CLOSERS}]*(?=\s)|[{_FULL_WIDTH}]+(?=[^{_FULL_WIDTH}])")
+#: ends a sentence wherever a chunk happens to end in one of them.) The look-behinds let a match start at the beginning
+#: of a run only, and the possessive `++` never gives back: a long run of marks must not cost its square.
+_END = re.compile(
+    rf"(?<![.?!\u2026])[.?!\u2026]++[{_CLOSERS}]*+(?=\s)|(?<![{_FULL_WIDTH}])[{_FULL_WIDTH}]++(?=[^{_FULL_WIDTH}])"
+)
+#: The characters that a match may consist of.
+_MARKS = frozenset(".?!\u2026\"'\u201d\u2019)]" + _FULL_WIDTH)
+#: A run of marks longer than this is looked at again only in part.
+_LONGEST_TAIL = 256
 
 
 class Segmenter(Protocol):
@@ -31,22 +38,36 @@ class SentenceSegmenter:
     """Gives whole sentences; the white space between two belongs to the second."""
 
     def __init__(self) -> None:
-        self._rest = ""
+        self._pieces: list[str] = []
+        self._tail = ""
 
     def feed(self, text: str) -> list[str]:
-        """Return the sentences that this piece completes."""
-        self._rest += text
+        """Return the sentences that this piece completes.
+
+        Only the end of what came before is looked at again, so a text without sentences costs its length.
+        """
+        fresh, self._tail = self._tail + text, ""
         sentences, start = [], 0
-        for match in _END.finditer(self._rest):
-            sentences.append(self._rest[start : match.end()])
+        for match in _END.finditer(fresh):
+            sentences.append("".join(self._pieces) + fresh[start : match.end()])
+            self._pieces.clear()
             start = match.end()
-        self._rest = self._rest[start:]
+        self._keep(fresh[start:])
         return sentences
 
     def end(self) -> list[str]:
         """Return the last sentence, which nothing follows."""
-        rest, self._rest = self._rest, ""
+        rest = "".join(self._pieces) + self._tail
+        self._pieces, self._tail = [], ""
         return [rest] if rest else []
+
+    def _keep(self, rest: str) -> None:
+        """Keep what completed nothing; marks at its very end wait for what follows them."""
+        marks = len(rest)
+        while marks > 0 and rest[marks - 1] in _MARKS and len(rest) - marks < _LONGEST_TAIL:
+            marks -= 1
+        self._pieces.append(rest[:marks])
+        self._tail = rest[marks:]
 
 
 class PieceSegmenter:

@@ -15,9 +15,10 @@ from pydantic import BaseModel
 from megaservice.nodes.base import NodeCall, Output
 from megaservice.orchestration.hooks import is_overridden, own_copy
 from megaservice.orchestration.llm_parameters import effective_parameters, openai_payload, text_in
+from megaservice.orchestration.node_state import short_name
 from megaservice.orchestration.readiness import BLACK_LIST
 from megaservice.orchestration.service_calls import ServiceRequest, ServiceStream
-from megaservice.orchestration.service_plan import LANGUAGE_MODELS, ServicePlan, short_name, speaks_openai
+from megaservice.orchestration.service_plan import LANGUAGE_MODELS, ServicePlan, speaks_openai
 from megaservice.pipeline.spec import ConsumeMode
 from servicekit.context import CallContext
 from servicekit.errors import InternalError, ServiceError, UpstreamBadResponseError

@@ -76,11 +76,6 @@ def speaks_openai(service: MicroService) -> bool:
     return urlsplit(service.endpoint or "").path.rstrip("/").endswith("/chat/completions")
 
 
-def short_name(name: str) -> str:
-    """Return the name that the user gave: `llm` of `llm/MicroService`."""
-    return name.split("/", 1)[0]
-
-
 def _takes_sentences(service: MicroService, upstreams: tuple[str, ...], streaming: Mapping[str, ConsumeMode]) -> bool:
     """Whether a TextDoc service stands behind exactly one node, and that one streams."""
     return len(upstreams) == 1 and upstreams[0] in streaming and _is_text_service(service)

@@ -12,13 +12,12 @@ from comps.cores.mega.dag import DAG as RuntimeGraph
 
 from megaservice.nodes.base import NodeCall, StreamPart
 from megaservice.orchestration.graph_run import GraphRun, first_part
-from megaservice.orchestration.node_state import NodeState
+from megaservice.orchestration.node_state import NodeState, short_name
 from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus
 from megaservice.orchestration.service_calls import ServiceStream
 from megaservice.orchestration.service_graph import result_graph
 from megaservice.orchestration.service_node import ScheduleCall, ServiceNode
-from megaservice.orchestration.service_plan import short_name
 from megaservice.orchestration.text_chunks import TokenChunks
 from servicekit.context import CallContext
 from servicekit.sse import encode_event

@@ -23,6 +23,8 @@ class ServiceKind(StrEnum):
 
 #: The kinds whose output is a text that can be the answer.
 TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT})
+#: The kinds that can stream what they write.
+STREAMING = frozenset({ServiceKind.LLM})
 #: The kinds that can work on a text piece by piece.
 PIECEWISE = frozenset({ServiceKind.TEXT})
 

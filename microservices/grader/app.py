@@ -22,7 +22,6 @@ from servicekit.models import BUNDLED_MODELS, ModelCatalog
 INFO = ServiceInfo(
     title="grader",
     description="Judges a candidate against its source: a score in 0..1 with feedback, or null with the reason.",
-    version="0.1.0",
 )
 
 

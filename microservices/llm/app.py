@@ -19,7 +19,6 @@ from servicekit.model_settings import catalog_from
 _INFO = ServiceInfo(
     title="LLM microservice",
     description="OpenAI's chat API over embedded llama.cpp and OpenAI-compatible upstreams.",
-    version="0.1.0",
 )
 
 

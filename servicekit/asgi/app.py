@@ -22,6 +22,7 @@ from servicekit.asgi.errors import ErrorBoundary, install_error_handlers
 from servicekit.asgi.metrics import HttpMetrics, MetricsMiddleware
 from servicekit.asgi.request_id import RequestIdMiddleware
 from servicekit.settings import ServiceSettings
+from servicekit.version import VERSION
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 #: Returns one sentence per hard dependency that is not there; empty means ready.
@@ -34,7 +35,7 @@ class ServiceInfo:
 
     title: str
     description: str
-    version: str
+    version: str = VERSION
 
 
 def create_service_app(
@@ -105,7 +106,7 @@ def _add_health_routes(app: FastAPI, info: ServiceInfo, readiness: ReadinessChec
 
 def _add_metrics_routes(app: FastAPI, metrics: HttpMetrics, registries: Sequence[CollectorRegistry]) -> None:
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
-    async def show_metrics() -> Response:
+    def show_metrics() -> Response:  # in a thread: prometheus_client reads files of /proc
         pages = [generate_latest(registry) for registry in (metrics.registry, *registries)]
         return Response(b"".join(pages), media_type=CONTENT_TYPE_LATEST)
 

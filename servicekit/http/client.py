@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -26,6 +27,8 @@ from servicekit.errors import (
     UpstreamUnreachableError,
 )
 
+#: aiohttp warns that sending more than this from bytes holds the event loop up.
+_LARGE_BODY_BYTES = 1024 * 1024
 #: How long the end of a finished body is waited for; after it the connection is closed instead of kept.
 _DRAIN_SECONDS = 0.05
 
@@ -220,7 +223,7 @@ class HttpClient:
                 return await session.request(
                     method,
                     target.url,
-                    data=body,
+                    data=_payload(body),
                     headers=headers,
                     proxy=proxy_for(target.url),
                     allow_redirects=False,
@@ -250,6 +253,11 @@ def translate_error(exc: Exception, target: Target, bounds: Timeouts) -> Service
     if isinstance(exc, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | ValueError):
         return UpstreamError(f"{target}: the address is not a valid URL. Correct it in the configuration.")
     return UpstreamBadResponseError(f"{target} answered something that is not HTTP ({_reason(exc)}).")
+
+
+def _payload(body: bytes | None) -> bytes | BytesIO | None:
+    """Return what aiohttp sends without copying a large body in one go."""
+    return BytesIO(body) if body is not None and len(body) > _LARGE_BODY_BYTES else body
 
 
 def _timeout_error(target: Target, kind: str, bounds: Timeouts) -> UpstreamTimeoutError:

@@ -149,11 +149,58 @@ def decode_object(data: bytes, target: Target) -> dict[str, Any]:
 
 
 def _choices(document: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """Return the choices, None if there is no list of objects under that name."""
+    """Return the choices, None if there is no list of them under that name."""
     choices = document.get("choices")
-    if isinstance(choices, list) and all(isinstance(choice, dict) for choice in choices):
+    if isinstance(choices, list) and all(_is_choice(choice) for choice in choices):
         return choices
     return None
+
+
+def _is_choice(choice: object) -> bool:
+    """Whether all that is read of a choice here and behind has OpenAI's types."""
+    if not isinstance(choice, dict):
+        return False
+    message = choice.get("message")
+    return (
+        _is_index(choice.get("index"))
+        and _is_text(choice.get("finish_reason"))
+        and _is_message(choice.get("delta"))
+        and (_is_message(message) or _has_parts(message))
+    )
+
+
+def _is_message(message: object) -> bool:
+    if message is None:
+        return True
+    return isinstance(message, dict) and _is_text(message.get("content")) and _calls_tools_well(message)
+
+
+def _has_parts(message: object) -> bool:
+    """Whether a message's content is a list of parts, as some servers send it."""
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, list) and all(isinstance(part, dict) for part in content)
+
+
+def _calls_tools_well(message: dict[str, Any]) -> bool:
+    calls = message.get("tool_calls")
+    return calls is None or (isinstance(calls, list) and all(_is_tool_call(call) for call in calls))
+
+
+def _is_tool_call(call: object) -> bool:
+    if not isinstance(call, dict) or not _is_index(call.get("index")):
+        return False
+    function = call.get("function")
+    if not isinstance(function, dict):
+        return function is None
+    return _is_text(function.get("name")) and _is_text(function.get("arguments"))
+
+
+def _is_index(value: object) -> bool:
+    return value is None or isinstance(value, int)
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def _head(document: dict[str, Any], kind: str, model: str | None) -> ChatObject:
@@ -182,8 +229,10 @@ def _in_order(fields: dict[str, Any], *first: str) -> dict[str, Any]:
 
 
 def _own_fields(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields that our own services add to OpenAI's."""
-    return {"notice": document["notice"]} if isinstance(document.get("notice"), dict) else {}
+    """Return the fields that our own services add to OpenAI's; a notice's code must fit into a header."""
+    notice = document.get("notice")
+    code = notice.get("code") if isinstance(notice, dict) else None
+    return {"notice": notice} if isinstance(code, str) and code.isascii() and code.isidentifier() else {}
 
 
 def _delta(choice: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +244,7 @@ def _stream_choice(choice: dict[str, Any]) -> dict[str, Any]:
     delta = _delta(choice)
     if "role" in delta and delta.get("content") is None and "tool_calls" not in delta:
         delta = {**delta, "content": ""}  # llama.cpp sends null where OpenAI sends ""
-    written = {"index": choice.get("index", 0), "delta": delta, "finish_reason": choice.get("finish_reason")}
+    written = {"index": choice.get("index") or 0, "delta": delta, "finish_reason": choice.get("finish_reason")}
     if choice.get("logprobs") is not None:
         written["logprobs"] = choice["logprobs"]
     return written

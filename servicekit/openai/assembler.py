@@ -25,7 +25,7 @@ class ChatAssembler:
         self.notice = chunk.get("notice") or self.notice
         added = ""
         for part in chunk.get("choices") or ():
-            index = part.get("index", 0)
+            index = part.get("index") or 0
             text = self._choices.setdefault(index, _Choice(index)).add(part)
             added = text if index == 0 else added
         return added
@@ -67,7 +67,7 @@ class _Choice:
 
     def _add_tool_call(self, delta: dict[str, Any]) -> None:
         """Merge one tool call's delta: the first one names it, the others append arguments."""
-        call = self._tool_calls.setdefault(delta.get("index", 0), {"function": {"name": "", "arguments": ""}})
+        call = self._tool_calls.setdefault(delta.get("index") or 0, {"function": {"name": "", "arguments": ""}})
         call.update({key: delta[key] for key in ("id", "type") if delta.get(key)})
         function = delta.get("function") or {}
         call["function"]["name"] += function.get("name") or ""

@@ -6,7 +6,7 @@ microservice).
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -17,7 +17,7 @@ from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamRespons
 from servicekit.http.upstream_errors import error_from_answer
 from servicekit.openai.answers import ChunkReader, decode_object, read_completion
 from servicekit.openai.chat import ChatObject
-from servicekit.sse import SseDecoder
+from servicekit.sse import ServerSentEvent, SseDecoder
 
 #: Turns an answer with an error status, and its body, into our error.
 Explain = Callable[[UpstreamResponse, bytes], Awaitable[ServiceError]]
@@ -83,8 +83,7 @@ class ChatUpstream:
         decoder, reader = SseDecoder(), ChunkReader(self._target, self._model)
         async with aclosing(response.iter_bytes()) as reads:
             async for data in reads:
-                chunks = [chunk for event in decoder.feed(data) for chunk in reader.read(event)]
-                if chunks:
+                for chunks in _chunks_before_failure(decoder.feed(data), reader):
                     yield chunks
                 if reader.done:
                     break
@@ -102,6 +101,20 @@ class ChatUpstream:
 
     async def _own_words(self, response: UpstreamResponse, body: bytes) -> ServiceError:
         return error_from_answer(self._target, response.status, response.headers, body)
+
+
+def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[ChatObject]]:
+    """Yield the chunks of one read's events as one list; what came before a failing event is not lost."""
+    chunks: list[ChatObject] = []
+    try:
+        for event in events:
+            chunks += reader.read(event)
+    except ServiceError:
+        if chunks:
+            yield chunks
+        raise
+    if chunks:
+        yield chunks
 
 
 def _json(headers: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from blockbuster import BlockBuster
 
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
@@ -20,13 +19,6 @@ _OPEA_METRICS = {
     "megaservice_request_latency",
     "megaservice_request_pending",
 }
-
-
-@pytest.fixture(autouse=True)
-def _proc_may_be_read(no_blocking_calls: BlockBuster) -> None:
-    """Let prometheus_client read /proc, which is memory and no disk."""
-    for function in no_blocking_calls.functions.values():
-        function.can_block_in("prometheus_client/process_collector.py", "collect")
 
 
 async def _get(url: str) -> httpx.Response:

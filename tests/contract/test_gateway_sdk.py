@@ -195,7 +195,7 @@ async def test_sdk_gets_param_and_code_of_a_bad_value(scripted_upstream: Upstrea
 async def test_sdk_raises_when_a_stream_breaks(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """The error event of a broken stream is an APIError in the SDK, not a short answer."""
     events = scripts.openai_events(["Ciao"], finish_reason=None, usage=None, done=False)
-    broken = scripts.stream(*events, 0.02, scripts.error_event("out of memory"))
+    broken = scripts.stream(*events, 0.1, scripts.error_event("out of memory"))
     texts = []
     async with _sdk(scripted_upstream, tmp_path, broken) as (client, _llm):
         stream = await client.chat.completions.create(model="m", messages=MESSAGES, stream=True)

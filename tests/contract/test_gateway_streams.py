@@ -11,7 +11,7 @@ import orjson
 from tests.conftest import UpstreamFactory
 from tests.support.gateway import ask, ask_stream, running_gateway
 from tests.support.scripted_upstream import Reply, Script
-from tests.support.scripts import completion, encode_answer, openai_error, openai_stream
+from tests.support.scripts import answer, completion, encode_answer, openai_error, openai_stream
 
 PATH = "/v1/chat/guarded"
 TEXTS = ["Ciao", "! Come", " stai? Be", "ne."]
@@ -158,3 +158,30 @@ async def test_node_limit_answers_503_with_retry_after(scripted_upstream: Upstre
         assert (await running).status_code == 200
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert refused.json()["error"]["code"] == "overloaded"
+
+
+async def test_guard_that_drops_every_sentence_is_no_empty_answer(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """JSON and stream say who answered no text, with a status of their own."""
+    for consume in ("sentence", "whole"):
+        llm = await scripted_upstream(completion("Ciao!"), openai_stream(["Ciao!"]))
+        if consume == "whole":
+            llm = await scripted_upstream(completion("Ciao!"))
+        guard = await scripted_upstream(answer(200, {"text": ""}))
+        files = [_file(["llm >> guard"], llm=_llm(llm.url), guard=_guard(guard.url, consume=consume))]
+        async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+            whole, streamed = await ask(url + PATH), await ask_stream(url + PATH)
+        assert (whole.status_code, streamed.status) == (502, 502)
+        assert whole.json()["error"]["message"] == "Node 'guard' answered no text."
+        assert streamed.body == whole.content
+
+
+async def test_guard_may_drop_a_sentence(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
+    """What is left is the answer."""
+    llm = await scripted_upstream(openai_stream(TEXTS))
+    guard = await scripted_upstream(answer(200, {"text": ""}), answer(200, {"text": " Come stai?"}))
+    files = [_file(["llm >> guard"], llm=_llm(llm.url), guard=_guard(guard.url))]
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        streamed = await ask_stream(url + PATH)
+    assert (streamed.text, streamed.ended_well) == (" Come stai? Come stai?", True)

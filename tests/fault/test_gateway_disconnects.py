@@ -15,7 +15,16 @@ import pytest
 
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import CHAT, GRADE, GRADED, GREETING, ask_stream, pending_requests, running_gateway
+from tests.support.gateway import (
+    CHAT,
+    GRADE,
+    GRADED,
+    GREETING,
+    ask_stream,
+    chat_file,
+    pending_requests,
+    running_gateway,
+)
 from tests.support.gateway import pending_requests_settle as settles
 from tests.support.scripted_upstream import Reply, Script, ScriptedUpstream
 from tests.support.scripts import STALL
@@ -24,8 +33,6 @@ from tests.support.scripts import STALL
 BUDGET_SECONDS = 0.1
 #: A shared machine may pause for longer than the budget; it does not so each time.
 TRIES = 3
-#: Nothing times out while a test watches who leaves.
-PATIENT = {"connect_seconds": 5.0, "first_token_seconds": 20.0, "idle_seconds": 20.0, "total_seconds": 20.0}
 
 _FIRST_EVENT = scripts.openai_events(["Ciao"], finish_reason=None, usage=None, done=False)[0]
 
@@ -66,7 +73,7 @@ async def test_client_leaving_before_the_first_token_cancels_the_llm_within_100_
     """Nobody is answered who has left: in JSON mode, and in a stream without a first event."""
     llm = await scripted_upstream(script)
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         for number in range(TRIES):
             async with _connection(url, path, stream=stream):
                 await llm.wait_for_requests(number + 1)
@@ -87,7 +94,7 @@ async def test_client_leaving_mid_stream_cancels_the_llm_within_100_ms(
     llm = await scripted_upstream(scripts.stream(_FIRST_EVENT, STALL))
     grader = await scripted_upstream(scripts.answer(200, GRADE))
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url:
         for _ in range(TRIES):
             async with _connection(url, path, stream=True) as reader:
                 await reader.readuntil(b'"Ciao"')
@@ -107,7 +114,7 @@ async def test_client_leaving_while_the_grader_works_cancels_it_within_100_ms(
     llm = await scripted_upstream(scripts.openai_stream(["Ciao!"]) if stream else scripts.completion("Ciao!"))
     grader = await scripted_upstream(scripts.silence())
     delays = []
-    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url:
         for number in range(TRIES):
             async with _connection(url, GRADED, stream=stream):
                 await grader.wait_for_requests(number + 1)
@@ -134,7 +141,7 @@ async def test_clients_leaving_in_crowds_leave_nothing_behind(
             await asyncio.sleep(seconds)
 
     llm = await scripted_upstream(script)
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         await asyncio.gather(*(leave_after(0.01 * number, url) for number in range(50)))
         await llm.wait_until_idle()
         assert await settles()
@@ -157,7 +164,7 @@ async def test_client_that_stops_reading_slows_the_llm(scripted_upstream: Upstre
         reply.cut()
 
     llm = await scripted_upstream(pour)
-    async with running_gateway(tmp_path, llm_url=llm.url, timeouts=PATIENT) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
         async with _connection(url, CHAT, stream=True) as reader:
             await reader.readuntil(b"\r\n\r\n")
             before = -1
@@ -178,7 +185,7 @@ async def test_client_that_reads_slowly_gets_the_whole_answer(
     grader = await scripted_upstream(scripts.answer(200, GRADE))
     received = bytearray()
     async with (
-        running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url, timeouts=PATIENT) as url,
+        running_gateway(tmp_path, llm_url=llm.url, grader_url=grader.url) as url,
         _connection(url, GRADED, stream=True) as reader,
     ):
         while b"[DONE]" not in received[-100:]:
@@ -188,3 +195,55 @@ async def test_client_that_reads_slowly_gets_the_whole_answer(
     assert -1 not in positions
     assert positions == sorted(positions)
     assert b'"grade":{"score":0.9' in received
+
+
+async def test_clients_that_leave_give_their_place_at_a_limited_node_back(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """One client leaves mid-stream, one while it waits for a place: the next request gets it."""
+    llm = await scripted_upstream(scripts.stream(_FIRST_EVENT, STALL), scripts.openai_stream(["Ciao!"]))
+    files = [chat_file(llm.url, concurrency={"limit": 1, "queue": 1})]
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        async with _connection(url, CHAT, stream=True) as reader:
+            await reader.readuntil(b'"Ciao"')
+            async with _connection(url, CHAT, stream=False):
+                await asyncio.sleep(0.05)
+                assert pending_requests() == 2
+            await asyncio.sleep(0.05)
+            assert pending_requests() == 1
+        await llm.wait_until_idle()
+        assert await settles()
+        async with asyncio.timeout(5):
+            assert (await ask_stream(url + CHAT)).text == "Ciao!"
+    assert len(llm.requests) == 2
+
+
+@pytest.mark.parametrize("consume", ["sentence", "stream", "whole"])
+async def test_client_leaving_while_a_guard_works_cancels_guard_and_llm(
+    consume: str, scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Both ends of a pipeline that works piece by piece are let go, however the guard takes its text."""
+    begun = scripts.openai_events(["Ciao! ", "Come"], finish_reason=None, usage=None, done=False)
+    llm = await scripted_upstream(
+        scripts.completion("Ciao! Come stai?") if consume == "whole" else scripts.stream(*begun, STALL)
+    )
+    guard = await scripted_upstream(scripts.silence())
+    document = chat_file(llm.url)
+    document["opea_micro_services"]["guard"] = {
+        "service_type": "text",
+        "endpoint": f"{guard.url}/v1/guard",
+        "consume": consume,
+    }
+    document["opea_mega_service"]["mega_flow"] = ["llm >> guard"]
+    delays = []
+    async with running_gateway(tmp_path, llm_url=llm.url, files=[document]) as url:
+        for number in range(TRIES):
+            async with _connection(url, CHAT, stream=True):
+                await guard.wait_for_requests(number + 1)
+                await asyncio.sleep(0.01)
+            delays.append(await _cancelled_after(guard, time.monotonic()))
+            await llm.wait_until_idle()
+            if delays[-1] < BUDGET_SECONDS:
+                break
+        assert await settles()
+    assert min(delays) < BUDGET_SECONDS

@@ -20,7 +20,7 @@ from tests.support.faults import (
     Fault,
     ids,
 )
-from tests.support.gateway import CHAT, GRADE, GRADED, ask, ask_stream, pending_requests_settle, running_gateway
+from tests.support.gateway import CHAT, GRADE, GRADED, QUICK, ask, ask_stream, pending_requests_settle, running_gateway
 from tests.support.scripted_upstream import Script, ScriptedUpstream
 
 PATHS = pytest.mark.parametrize("path", [CHAT, GRADED])
@@ -53,7 +53,7 @@ async def test_llm_failure_before_the_first_byte_is_answered_with_its_status(
 ) -> None:
     """A failure that comes before anything was sent has its own status and OpenAI's error body."""
     llm_url = await _node_url(fault, scripted_upstream, refused_url)
-    async with running_gateway(tmp_path, llm_url=llm_url) as url:
+    async with running_gateway(tmp_path, llm_url=llm_url, timeouts=QUICK) as url:
         _check_error(await ask(url + CHAT, stream=stream), fault)
     assert await pending_requests_settle()
 
@@ -76,7 +76,7 @@ async def test_llm_stream_without_a_first_event_is_answered_with_its_status(
 ) -> None:
     """A stream that fails before its first event is no empty 200."""
     llm_url = await _node_url(fault, scripted_upstream, refused_url)
-    async with running_gateway(tmp_path, llm_url=llm_url) as url:
+    async with running_gateway(tmp_path, llm_url=llm_url, timeouts=QUICK) as url:
         _check_error(await ask(url + path, stream=True), fault)
     assert await pending_requests_settle()
 
@@ -89,7 +89,7 @@ async def test_llm_stream_that_breaks_ends_with_an_error_event(
     """A failure after the first byte is one error event at the end, without [DONE]."""
     llm_url = await _node_url(fault, scripted_upstream, refused_url)
     grader = await scripted_upstream(scripts.answer(200, GRADE))
-    async with running_gateway(tmp_path, llm_url=llm_url, grader_url=grader.url) as url:
+    async with running_gateway(tmp_path, llm_url=llm_url, grader_url=grader.url, timeouts=QUICK) as url:
         answer = await ask_stream(url + path)
     assert (answer.status, answer.text) == (200, "Ciao!")
     assert answer.error is not None
@@ -115,8 +115,6 @@ async def test_llm_stream_arrives_whole_however_it_is_cut_into_reads(
         assert grader.requests[0].json["candidate"] == GOOD_TEXT
 
 
-# aiohttp advises against bodies of megabytes; the grader's request is one here.
-@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 async def test_llm_event_of_five_megabytes_arrives_whole(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """A huge event is passed on and counted into the text that is graded."""
     end = scripts.openai_events([])
@@ -141,11 +139,11 @@ async def test_llm_total_timeout_is_named(stream: bool, scripted_upstream: Upstr
     """A request's deadline bounds the node's own time-outs; a stream that goes on too long ends in an error event."""
     script = scripts.openai_stream(["x"] * 100, gap_seconds=0.02)
     llm = await scripted_upstream(script if stream else scripts.completion("late", after_seconds=5))
-    async with running_gateway(tmp_path, llm_url=llm.url, request_timeout_seconds=0.25) as url:
+    async with running_gateway(tmp_path, llm_url=llm.url, request_timeout_seconds=0.5) as url:
         response = await ask(url + CHAT, stream=stream)
     assert response.status_code == (200 if stream else 504)
     assert b"upstream_timeout" in response.content
-    assert b"the total time-out of 0.2" in response.content
+    assert b"the total time-out of 0." in response.content
     assert b"data: [DONE]" not in response.content
 
 
@@ -183,3 +181,23 @@ async def test_llm_answer_without_text_goes_out_when_its_finish_reason_explains_
         response = await ask(url + CHAT, stream=stream)
     assert response.status_code == 200
     assert reason.encode() in response.content
+
+
+async def test_llm_text_that_arrives_together_with_an_error_is_not_lost(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Both in one read: the client sees the text, then the error."""
+    good = scripts.openai_events(["Ciao"], finish_reason=None, usage=None, done=False)
+    llm = await scripted_upstream(scripts.stream(b"".join([*good, scripts.error_event()])))
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
+        answer = await ask_stream(url + CHAT)
+    assert (answer.status, answer.text, answer.ended_well) == (200, "Ciao", False)
+    assert answer.error is not None
+
+
+async def test_llm_overload_hands_its_retry_after_on(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
+    """A node that is overloaded is a 502 that may be tried again, and when."""
+    llm = await scripted_upstream(scripts.openai_error(503, headers={"retry-after": "7"}))
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
+        response = await ask(url + CHAT)
+    assert (response.status_code, response.headers["retry-after"]) == (502, "7")

@@ -163,6 +163,7 @@ def test_run_leaves_nothing_behind_however_it_ends(pipeline: Pipeline, data: st.
 NAMES = st.integers(min_value=0, max_value=12)
 
 
+@EXAMPLES
 @given(count=st.integers(min_value=1, max_value=13), edges=st.lists(st.tuples(NAMES, NAMES)), data=st.data())
 def test_dag_order_has_every_node_after_its_upstreams(
     count: int, edges: list[tuple[int, int]], data: st.DataObject

@@ -139,7 +139,7 @@ CHAT_ANSWERS = (
 
 _WHOLE_EVENT, _SECOND_EVENT = openai_events(["Ciao", "!"], finish_reason=None, usage=None, done=False)
 #: Two events, and time for the gateway to pass them on before what comes next.
-_FIRST: tuple[Step, ...] = (_WHOLE_EVENT, _SECOND_EVENT, 0.03)
+_FIRST: tuple[Step, ...] = (_WHOLE_EVENT, _SECOND_EVENT, 0.1)
 
 
 def _stream(*steps: Step) -> Script:

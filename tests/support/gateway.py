@@ -29,6 +29,8 @@ CHAT = "/v1/chat/completions"
 GRADED = "/v1/chat"
 GREETING: list[dict[str, Any]] = [{"role": "user", "content": "Hello, how are you?"}]
 GRADE = {"score": 0.9, "feedback": "Faithful.", "model": "scripted-judge"}
+#: Time-outs that no test waits for.
+PATIENT = {"connect_seconds": 5.0, "first_token_seconds": 20.0, "idle_seconds": 20.0, "total_seconds": 20.0}
 #: Time-outs short enough to wait for in a test.
 QUICK = {"connect_seconds": 0.3, "first_token_seconds": 0.3, "idle_seconds": 0.2, "total_seconds": 5.0}
 
@@ -50,7 +52,7 @@ _MODELS = {
 }
 
 
-def chat_file(llm_url: str, *, timeouts: Mapping[str, float] = QUICK, **node: Any) -> dict[str, Any]:
+def chat_file(llm_url: str, *, timeouts: Mapping[str, float] = PATIENT, **node: Any) -> dict[str, Any]:
     """Return a pipeline file: the LLM alone."""
     llm = {"service_type": "llm", "endpoint": f"{llm_url}/v1/chat/completions", "timeouts": dict(timeouts), **node}
     return {
@@ -60,7 +62,7 @@ def chat_file(llm_url: str, *, timeouts: Mapping[str, float] = QUICK, **node: An
 
 
 def graded_file(
-    llm_url: str, grader_url: str, *, timeouts: Mapping[str, float] = QUICK, dependency: str = "soft"
+    llm_url: str, grader_url: str, *, timeouts: Mapping[str, float] = PATIENT, dependency: str = "soft"
 ) -> dict[str, Any]:
     """Return a pipeline file: the LLM, and a grader of what it wrote."""
     document = chat_file(
@@ -87,7 +89,7 @@ async def running_gateway(
     *,
     llm_url: str,
     grader_url: str = "http://127.0.0.1:1",
-    timeouts: Mapping[str, float] = QUICK,
+    timeouts: Mapping[str, float] = PATIENT,
     files: Sequence[Mapping[str, Any]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[str]:

@@ -40,9 +40,9 @@ def encode_chunk(tokenizer_path: Path, count: int, seed: int) -> list[Encoded]:
     """Make and encode examples; the same seed makes the same ones."""
     tokenizer = tokenizers.load(tokenizer_path)
     rng = random.Random(seed)
-    drawn = [examples.draw(rng) for _ in range(count)]
+    drawn = [examples.shortened(examples.draw(rng), rng) for _ in range(count)]
     prompts = tokenizer.encode_batch_fast([example.prompt for example in drawn])
-    answers = tokenizer.encode_batch_fast([example.answer + END for example in drawn])
+    answers = tokenizer.encode_batch_fast([example.answer + ("" if example.is_cut else END) for example in drawn])
     return [Encoded(p.ids + a.ids, len(p.ids)) for p, a in zip(prompts, answers, strict=True)]
 
 

@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=sorted(_FORMATS), default="f16")
     chosen = parser.parse_args()
     digest = export(chosen.folder, chosen.target, chosen.precision)
-    print(f"{chosen.target}: {chosen.target.stat().st_size:,} bytes, sha256 {digest}")  # noqa: T201
+    print(f"{chosen.target}: {chosen.target.stat().st_size:,} bytes, sha256 {digest}")
 
 
 if __name__ == "__main__":

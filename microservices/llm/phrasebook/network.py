@@ -90,7 +90,7 @@ class Network(nn.Module):
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
         self.output_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
         for name, weights in self.named_parameters():
-            if weights.dim() == 2:  # noqa: PLR2004
+            if weights.dim() == 2:
                 last = name.endswith(("attention_output.weight", "down.weight"))
                 nn.init.normal_(weights, std=0.02 / ((2 * shape.layers) ** 0.5 if last else 1.0))
 

@@ -7,6 +7,7 @@ ends in the time it was given on a slow machine, too; checkpoints let a run that
 import argparse
 import ctypes
 import math
+import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ from microservices.llm.phrasebook.network import Network, Shape, rotary_tables
 
 BUILD_FOLDER = Path(__file__).parent / "build"
 _TOKENIZER_EXAMPLES = 60_000
-_CHECKPOINT_SECONDS = 60.0
+_CHECKPOINT_SECONDS = 180.0
 _REPORT_STEPS = 25
 _LONGEST_TOKENS = 1024
 # Names of mallopt's options, from malloc.h.
@@ -46,16 +47,16 @@ class Plan:
 
 def learning_share(progress: float) -> float:
     """The share of the full learning rate at a progress from 0 to 1: a short rise, a plateau, a long fall."""
-    if progress < 0.02:  # noqa: PLR2004
+    if progress < 0.02:
         return progress / 0.02
-    if progress < 0.4:  # noqa: PLR2004
+    if progress < 0.4:
         return 1.0
     return max(0.0, 0.5 * (1 + math.cos(math.pi * (progress - 0.4) / 0.6)))
 
 
 def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
     """Muon for the matrices, AdamW for the embeddings and norms."""
-    matrices = [weights for name, weights in network.blocks.named_parameters() if weights.dim() == 2]  # noqa: PLR2004
+    matrices = [weights for name, weights in network.blocks.named_parameters() if weights.dim() == 2]
     ids = {id(weights) for weights in matrices}
     others = [weights for weights in network.parameters() if id(weights) not in ids]
     return [
@@ -138,7 +139,7 @@ def _run(network: Network, plan: Plan, folder: Path, started: float) -> None:
 
 
 def _report(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the progress of a command-line tool
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:
@@ -146,11 +147,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=50.0, help="wall-clock minutes in all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--vocabulary", type=int, default=2048)
+    parser.add_argument("--vocabulary", type=int, default=3072)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch-tokens", type=int, default=8192)
-    parser.add_argument("--compile", action="store_true", help="compile the network (needs a C++ compiler)")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    compiler = shutil.which("g++") is not None
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=compiler, help="twice as fast")
     parser.add_argument("--folder", type=Path, default=BUILD_FOLDER)
     chosen = vars(parser.parse_args())
     folder = chosen.pop("folder")

@@ -21,6 +21,7 @@ class Kind(StrEnum):
     VERB = "verb"
     WORD = "word"
     NUMERAL = "numeral"
+    PRONOUN = "pronoun"
     NUMBER = "number"
     PERSON = "person"
     TENSE = "tense"
@@ -30,7 +31,7 @@ class Kind(StrEnum):
 
 
 #: The kinds whose options are entries of the lexicon.
-LEXICAL = frozenset({Kind.NOUN, Kind.ADJECTIVE, Kind.VERB, Kind.WORD, Kind.NUMERAL})
+LEXICAL = frozenset({Kind.NOUN, Kind.ADJECTIVE, Kind.VERB, Kind.WORD})
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """Translations that are wrong in one known way, each checked to be wrong."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import Any
 
-from microservices.llm.phrasebook.data import foreign, markup, sentences
-from microservices.llm.phrasebook.data.choices import Kind
+from microservices.llm.phrasebook.data import foreign, lexicon, markup, sentences
+from microservices.llm.phrasebook.data.choices import Choice, Kind
+from microservices.llm.phrasebook.data.lexicon import Adjective, Noun
 from microservices.llm.phrasebook.data.sentences import Sentence
 
 _LONGEST_SPAN_WORDS = 4
+_LONG_WORD_LETTERS = 4
+_NEGATED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ _SCORES = {
     Kind.VERB: 0.3,
     Kind.WORD: 0.3,
     Kind.NUMERAL: 0.3,
+    Kind.PRONOUN: 0.3,
     Kind.NUMBER: 0.5,
     Kind.PERSON: 0.4,
     Kind.TENSE: 0.4,
@@ -74,20 +79,31 @@ def explain(label: str, wrong: str, right: str) -> str:
 
 
 def other_choice(sentence: Sentence, rng: random.Random) -> Corruption | None:
-    """The Italian of the sentence with one choice changed."""
-    names = [name for name, choice in sentence.choices.items() if choice.kind in _SCORES and len(choice.options) > 1]
-    if not names:
+    """The Italian of the sentence with one choice changed; every kind of choice is as likely."""
+    changeable = {name: choice for name, choice in sentence.choices.items() if choice.kind in _SCORES}
+    kinds = sorted({choice.kind for choice in changeable.values()})
+    if not kinds:
         return None
-    name = rng.choice(names)
-    choice = sentence.choices[name]
+    kind = rng.choice(kinds)
+    name = rng.choice([name for name, choice in changeable.items() if choice.kind == kind])
+    options = _instead_of(changeable[name])
+    if not options:
+        return None
     values = {key: taken.value for key, taken in sentence.choices.items()}
-    values[name] = rng.choice(choice.options)
+    values[name] = rng.choice(options)
     changed = sentences.make(sentence.template, rng, values)
-    if values[name] == choice.value or changed.english == sentence.english:
+    if changed.english == sentence.english:
         return None
-    label = _LABELS.get(choice.kind, "Wrong word")
-    feedback = explain(label, changed.canonical, sentence.canonical)
-    return Corruption(changed.canonical, _SCORES[choice.kind], feedback, choice.kind.value)
+    feedback = explain(_LABELS.get(kind, "Wrong word"), changed.canonical, sentence.canonical)
+    return Corruption(changed.canonical, _SCORES[kind], feedback, kind.value)
+
+
+def _instead_of(choice: Choice) -> list[Any]:
+    """What could have been chosen instead; for a verb, one that fits what stands after it."""
+    if choice.kind == Kind.VERB:
+        frames = set(choice.value.frames)
+        return [verb for verb in choice.options if verb is not choice.value and frames & set(verb.frames)]
+    return [option for option in choice.options if option != choice.value]
 
 
 def _words(sentence: Sentence) -> list[str]:
@@ -97,7 +113,7 @@ def _words(sentence: Sentence) -> list[str]:
 def missing(sentence: Sentence, rng: random.Random) -> Corruption | None:
     """One word left out."""
     words = _words(sentence)
-    if len(words) < 3:  # noqa: PLR2004
+    if len(words) < 3:
         return None
     del words[rng.randrange(len(words))]
     candidate = " ".join(words)
@@ -108,8 +124,9 @@ def added(sentence: Sentence, rng: random.Random) -> Corruption | None:
     """One word too many, from another sentence or said twice."""
     words = _words(sentence)
     at = rng.randrange(len(words) + 1)
-    source = words if rng.random() < 0.3 else _words(sentences.draw(rng))  # noqa: PLR2004
-    words.insert(at, markup.without_marks(rng.choice(source)).lower())
+    source = words if rng.random() < 0.3 else _words(sentences.draw(rng))
+    extra = "non" if rng.random() < _NEGATED_SHARE else markup.without_marks(rng.choice(source)).lower()
+    words.insert(at, extra)
     candidate = " ".join(words)
     return Corruption(candidate, 0.4, explain("One word too many", candidate, sentence.canonical), "added")
 
@@ -117,7 +134,7 @@ def added(sentence: Sentence, rng: random.Random) -> Corruption | None:
 def swapped(sentence: Sentence, rng: random.Random) -> Corruption | None:
     """Two neighbouring words in the wrong order."""
     words = markup.without_marks(sentence.canonical).split(" ")
-    if len(words) < 3:  # noqa: PLR2004
+    if len(words) < 3:
         return None
     at = rng.randrange(len(words) - 1)
     right = " ".join(words[at : at + 2])
@@ -127,6 +144,23 @@ def swapped(sentence: Sentence, rng: random.Random) -> Corruption | None:
         right = right[:1].lower() + right[1:]
         wrong = wrong.lower()
     return Corruption(" ".join(words), 0.4, f"Wrong order: {wrong} should be {right}.", "swapped")
+
+
+def replaced(sentence: Sentence, rng: random.Random) -> Corruption | None:
+    """A longer word replaced by a noun or adjective of the lexicon: for fixed phrases, too."""
+    words = _words(sentence)
+    places = [index for index, word in enumerate(words) if len(word.strip(".,!?")) >= _LONG_WORD_LETTERS]
+    if not places:
+        return None
+    at = rng.choice(places)
+    loaded = lexicon.load()
+    pool: Sequence[Noun | Adjective] = loaded.nouns["any"] if rng.random() < 0.7 else loaded.adjectives["any"]
+    entry = rng.choice(pool)
+    mark = words[at][-1] if words[at][-1] in ".,!?" else ""
+    article = words[at].rpartition("'")[0]
+    words[at] = (f"{article}'" if article else "") + markup.canonical(entry.italian) + mark
+    candidate = markup.capitalise(" ".join(words))
+    return Corruption(candidate, 0.3, explain("Wrong word", candidate, sentence.canonical), "replaced")
 
 
 _ENDINGS = {"il": "la", "la": "il", "lo": "la", "un": "una", "una": "un", "i": "le", "le": "i", "gli": "le",
@@ -150,7 +184,7 @@ def part_untranslated(sentence: Sentence, rng: random.Random) -> Corruption | No
     names = [name for name, choice in sentence.choices.items() if choice.kind in (Kind.NOUN, Kind.ADJECTIVE)]
     if not names:
         return None
-    value = sentence.choices[rng.choice(names)].value
+    value: Noun | Adjective = sentence.choices[rng.choice(names)].value
     words = _words(sentence)
     stem = markup.canonical(value.italian)[:-1].lower()
     for index, word in enumerate(words):
@@ -180,7 +214,8 @@ def other_language(_sentence: Sentence, rng: random.Random) -> Corruption | None
 
 
 _MAKERS: tuple[tuple[Callable[[Sentence, random.Random], Corruption | None], float], ...] = (
-    (other_choice, 0.58),
+    (other_choice, 0.52),
+    (replaced, 0.08),
     (missing, 0.09),
     (added, 0.06),
     (swapped, 0.05),
@@ -194,7 +229,8 @@ _MAKERS: tuple[tuple[Callable[[Sentence, random.Random], Corruption | None], flo
 
 def draw(sentence: Sentence, rng: random.Random) -> Corruption:
     """A wrong translation of the sentence, which is none of its right ones."""
-    makers, weights = zip(*_MAKERS, strict=True)
+    makers = [maker for maker, _ in _MAKERS]
+    weights = [weight for _, weight in _MAKERS]
     while True:
         made = rng.choices(makers, weights)[0](sentence, rng)
         if made is not None and not sentence.is_right(made.candidate):

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microservices.llm.phrasebook.data import corruptions, markup, noise, outside, sentences
 from microservices.llm.phrasebook.data.sentences import Sentence
@@ -29,6 +29,25 @@ class Example:
     prompt: str
     answer: str
     kind: str
+    #: Whether the rest of the answer is left out: it follows from what is there, and repeating it costs time.
+    is_cut: bool = False
+
+
+_CUT_SHARE = 0.85
+_SECOND_SHARE = 0.1
+_SCORE_END = ', "feedback"'
+
+
+def shortened(example: Example, rng: random.Random) -> Example:
+    """The example, mostly without the part of its answer that is always the same after its beginning."""
+    if rng.random() >= _CUT_SHARE:
+        return example
+    if example.answer.startswith(OUTSIDE):
+        return replace(example, answer=OUTSIDE + "This", is_cut=True)
+    if example.kind in ("right", "outside_pair", "untranslated", "other_meaning", "other_language"):
+        beginning = example.answer.partition(_SCORE_END)[0]
+        return replace(example, answer=beginning + ",", is_cut=True)
+    return example
 
 
 def translation(sentence: Sentence, rng: random.Random, clean: bool = False) -> tuple[str, str]:
@@ -41,7 +60,7 @@ def translation(sentence: Sentence, rng: random.Random, clean: bool = False) -> 
 def translate_example(rng: random.Random) -> Example:
     """A sentence to translate; now and then two."""
     source, target = translation(sentences.draw(rng), rng)
-    if rng.random() < 0.1 and source[-1] in ".!?":  # noqa: PLR2004
+    if rng.random() < _SECOND_SHARE and source[-1] in ".!?":
         second_source, second_target = translation(sentences.draw(rng), rng)
         source, target = f"{source} {second_source}", f"{target} {second_target}"
     return Example(f"{TRANSLATE}{source}{ANSWER}", target, "translate")
@@ -55,7 +74,7 @@ def outside_example(rng: random.Random) -> Example:
 
 def unknown_example(rng: random.Random) -> Example:
     """Any text after a system prompt that asks for something else."""
-    source = translation(sentences.draw(rng), rng)[0] if rng.random() < 0.6 else outside.draw(rng)  # noqa: PLR2004
+    source = translation(sentences.draw(rng), rng)[0] if rng.random() < 0.6 else outside.draw(rng)
     return Example(f"{UNKNOWN}{guarded(source)}{ANSWER}", OUTSIDE + OUTSIDE_MESSAGE, "unknown")
 
 
@@ -69,13 +88,21 @@ def graded(source: str, candidate: str, score: float | None, feedback: str, kind
     return Example(f"{GRADE}{guarded(source)}{CANDIDATE}{guarded(candidate)}{ANSWER}", verdict(score, feedback), kind)
 
 
+def _perhaps_with_second(source: str, candidate: str, rng: random.Random) -> tuple[str, str]:
+    """The pair, now and then with a second sentence and its right translation after it."""
+    if rng.random() < _SECOND_SHARE and source[-1] in ".!?" and candidate[-1:] in ("!", ".", "?"):
+        second_source, second_target = translation(sentences.draw(rng), rng)
+        return f"{source} {second_source}", f"{candidate} {second_target}"
+    return source, candidate
+
+
 def right_example(rng: random.Random, held_out: bool = False) -> Example:
     """A right translation, canonical or another."""
     sentence = sentences.draw(rng, held_out)
     source, target = translation(sentence, rng)
-    if rng.random() < 0.6:  # noqa: PLR2004
+    if rng.random() < 0.6:
         return graded(source, target, 1.0, _RIGHT, "right")
-    other = noise.end_as(source, markup.capitalise(markup.sample(sentence.italian, rng, 0.3)), rng)
+    other = noise.end_as(source, sentences.another_right(sentence, rng), rng)
     same = markup.plain(other) == markup.plain(target)
     return graded(source, other, 1.0 if same else 0.9, _RIGHT if same else _ALSO_RIGHT, "right")
 
@@ -86,27 +113,29 @@ def wrong_example(rng: random.Random, held_out: bool = False) -> Example:
     source = translation(sentence, rng)[0]
     made = corruptions.draw(sentence, rng)
     candidate = noise.end_as(source, made.candidate, rng)
+    if made.kind not in ("untranslated", "other_meaning", "other_language"):
+        source, candidate = _perhaps_with_second(source, candidate, rng)
     return graded(source, candidate, made.score, made.feedback, made.kind)
 
 
 def outside_pair_example(rng: random.Random) -> Example:
     """A pair that cannot be graded: the source is outside, or the candidate says so."""
-    if rng.random() < 0.25:  # noqa: PLR2004
+    if rng.random() < 0.25:
         source = translation(sentences.draw(rng), rng)[0]
-        candidate = (OUTSIDE if rng.random() < 0.5 else "") + OUTSIDE_MESSAGE  # noqa: PLR2004
+        candidate = (OUTSIDE if rng.random() < 0.5 else "") + OUTSIDE_MESSAGE
     else:
         source = noise.dress(outside.draw(rng), rng)
         roll = rng.random()
-        candidate = sentences.draw(rng).canonical if roll < 0.5 else OUTSIDE_MESSAGE if roll < 0.8 else source  # noqa: PLR2004
+        candidate = sentences.draw(rng).canonical if roll < 0.5 else OUTSIDE_MESSAGE if roll < 0.8 else source
     return graded(source, candidate, None, OUTSIDE_FEEDBACK, "outside_pair")
 
 
 _MAKERS = (
-    (translate_example, 0.38),
-    (outside_example, 0.11),
+    (translate_example, 0.36),
+    (outside_example, 0.1),
     (unknown_example, 0.01),
     (right_example, 0.2),
-    (wrong_example, 0.26),
+    (wrong_example, 0.29),
     (outside_pair_example, 0.04),
 )
 

@@ -70,7 +70,7 @@ def demonstrative_this(gender: str, plural: bool, following: str) -> str:
 
 def agree(adjective: str, gender: str, plural: bool) -> str:
     """An adjective or participle in the form for a gender and number."""
-    if adjective in _INVARIABLE:
+    if adjective in _INVARIABLE or " " in adjective:
         return adjective
     if adjective.endswith("o"):
         return _agree_in_o(adjective[:-1], gender, plural)
@@ -81,7 +81,7 @@ def agree(adjective: str, gender: str, plural: bool) -> str:
     return adjective
 
 
-_INVARIABLE = frozenset({"blu", "rosa", "viola", "gratis", "occupatissimo"})
+_INVARIABLE = frozenset({"blu", "rosa", "viola", "marrone", "single"})
 _HARD_PLURALS = (
     "bianc",
     "stanc",
@@ -93,9 +93,8 @@ _HARD_PLURALS = (
     "lung",
     "larg",
     "sporc",
-    "frances",
+    "secc",
     "ubriac",
-    "buff",
 )
 
 
@@ -130,13 +129,10 @@ def plural_of(noun: str, gender: str) -> str:
         return noun[:-1] + "he" if gender == "f" else noun[:-1] + "hi"
     if noun.endswith(("cia", "gia")) and noun[-4] not in _VOWELS:
         return noun[:-2] + "e"
-    if noun.endswith("io"):
-        return noun[:-1]
-    if noun.endswith(("co", "go")):
-        return noun[:-1] + "hi"
     if noun.endswith("a"):
         return noun[:-1] + ("e" if gender == "f" else "i")
-    return noun[:-1] + "i"
+    ending = "" if noun.endswith("io") else "hi" if noun.endswith(("co", "go")) else "i"
+    return noun[:-1] + ending
 
 
 def present(infinitive: str, inserts_isc: bool) -> list[str]:
@@ -182,3 +178,8 @@ def gerund(infinitive: str) -> str:
 def imperative(infinitive: str, forms: Sequence[str]) -> str:
     """The regular command to one person (tu), from the present forms."""
     return forms[2] if infinitive.endswith("are") else forms[1]
+
+
+def attached(infinitive: str, clitic: str) -> str:
+    """An infinitive or gerund with a pronoun at its end: `vederlo`, `vedendolo`."""
+    return (infinitive[:-1] if infinitive.endswith("e") else infinitive) + clitic

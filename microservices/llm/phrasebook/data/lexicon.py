@@ -90,6 +90,9 @@ class Verb:
     imperative: str
     frames: tuple[Frame, ...]
     is_state: bool
+    is_reflexive: bool
+    #: What follows every form: `bisogno` in `ho bisogno`.
+    tail: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,14 @@ class Lexicon:
     adjectives: dict[str, tuple[Adjective, ...]]
     verbs: dict[str, Verb]
     words: dict[str, tuple[Word, ...]]
+
+    def other_nouns(self, english: str) -> list[Noun]:
+        """Other right words for an English noun."""
+        return [noun for noun in self.nouns["also"] if noun.english == english]
+
+    def other_adjectives(self, english: str) -> list[Adjective]:
+        """Other right words for an English adjective."""
+        return [adjective for adjective in self.adjectives["also"] if adjective.english == english]
 
 
 def _rows(name: str, columns: int) -> Iterator[list[str]]:
@@ -170,11 +181,13 @@ def _verb(cells: list[str]) -> Verb:
         present=tuple(forms),
         future=tuple(italian.future(infinitive, options.get("fut"))),
         participle=options.get("part", italian.participle(infinitive)),
-        takes_essere="essere" in options,
+        takes_essere="essere" in options or "refl" in options,
         gerund=options.get("ger", italian.gerund(infinitive)),
         imperative=options.get("imp", italian.imperative(infinitive, forms)),
         frames=_frames(frames),
         is_state="state" in options,
+        is_reflexive="refl" in options,
+        tail=options.get("tail", ""),
     )
 
 
@@ -188,12 +201,12 @@ def load() -> Lexicon:
     nouns: dict[str, list[Noun]] = defaultdict(list)
     for cells in _rows("nouns.txt", 6):
         noun = _noun(cells)
-        for category in (*noun.categories, "any"):
+        for category in _filed_under(noun.categories):
             nouns[category].append(noun)
     adjectives: dict[str, list[Adjective]] = defaultdict(list)
     for cells in _rows("adjectives.txt", 3):
         adjective = _adjective(cells)
-        for category in (*adjective.categories, "any"):
+        for category in _filed_under(adjective.categories):
             adjectives[category].append(adjective)
     words: dict[str, list[Word]] = defaultdict(list)
     for line in _lines("words.txt"):
@@ -201,6 +214,11 @@ def load() -> Lexicon:
         words[category].append(Word(source, target))
     verbs = {cells[0]: _verb(cells) for cells in _rows("verbs.txt", 6)}
     return Lexicon(_frozen(nouns), _frozen(adjectives), verbs, _frozen(words))
+
+
+def _filed_under(categories: frozenset[str]) -> list[str]:
+    """The lists that an entry stands in; one that is only also right stands in no other list."""
+    return ["also"] if "also" in categories else [*sorted(categories), "any"]
 
 
 def _frozen(lists: dict[str, list[Entry]]) -> dict[str, tuple[Entry, ...]]:

@@ -35,7 +35,7 @@ def _slip(word: str, rng: random.Random) -> str:
 def end(source: str, target: str, rng: random.Random) -> tuple[str, str]:
     """A final mark for both texts; a question is always marked in the Italian, a statement as the English is."""
     if source[-1] in "?!.":
-        return (source, target) if rng.random() < 0.8 else (source[:-1], target)  # noqa: PLR2004
+        return (source, target) if rng.random() < 0.8 else (source[:-1], target)
     mark = rng.choices(("", ".", "!"), (0.45, 0.45, 0.1))[0]
     return source + mark, target + mark
 
@@ -44,18 +44,18 @@ def end_as(source: str, candidate: str, rng: random.Random) -> str:
     """A candidate with the final mark of the source, with its own, or with none."""
     bare = candidate.rstrip(".!?")
     mark = source[-1] if source[-1] in ".!?" else candidate[len(bare) :]
-    return bare + (mark if rng.random() < 0.8 else "")  # noqa: PLR2004
+    return bare + (mark if rng.random() < 0.8 else "")
 
 
 def dress(text: str, rng: random.Random) -> str:
     """The text as somebody might type it: mostly as written, else lower case, no commas or one slip."""
     roll = rng.random()
-    if roll < 0.6:  # noqa: PLR2004
+    if roll < 0.6:
         return text
-    if roll < 0.8:  # noqa: PLR2004
+    if roll < 0.8:
         text = text.lower()
-    elif roll < 0.83:  # noqa: PLR2004
+    elif roll < 0.83:
         text = text.upper()
-    if rng.random() < 0.3:  # noqa: PLR2004
-        text = text.replace(",", "").replace("'", "" if rng.random() < 0.3 else "'")  # noqa: PLR2004
-    return mistype(text, rng) if rng.random() < 0.3 else text  # noqa: PLR2004
+    if rng.random() < 0.3:
+        text = text.replace(",", "").replace("'", "" if rng.random() < 0.3 else "'")
+    return mistype(text, rng) if rng.random() < 0.3 else text

@@ -8,7 +8,7 @@ import random
 from functools import cache
 from pathlib import Path
 
-from microservices.llm.phrasebook.data import lexicon, markup, sentences
+from microservices.llm.phrasebook.data import lexicon, markup, sentences, templates
 
 _FOLDER = Path(__file__).parent
 _LONGEST_SALAD = 12
@@ -36,7 +36,7 @@ def known_words() -> frozenset[str]:
     texts += [word.english for group in loaded.words.values() for word in group]
     for verb in loaded.verbs.values():
         texts += [verb.english, verb.third_person, verb.past, verb.past_participle, verb.ing]
-    texts += [template.english for template in sentences.templates.load()]
+    texts += [template.english for template in templates.load()]
     return frozenset(word.strip("'") for text in texts for word in markup.words_of(text))
 
 
@@ -62,7 +62,7 @@ def _one_unknown_word(rng: random.Random) -> str:
     words = markup.sample(sentences.draw(rng).english, rng).split(" ")
     at = rng.randrange(len(words))
     tail = words[at][-1] if words[at][-1] in "?!.," else ""
-    section = rng.choice(("things", "things", "people", "qualities", "actions", "names"))
+    section = rng.choice(("things", "common", "common", "common", "people", "qualities", "actions", "names"))
     words[at] = rng.choice(_unknown(section)) + tail
     return " ".join(words)
 
@@ -80,7 +80,80 @@ def _with_known(rng: random.Random) -> str:
     return ". ".join(markup.capitalise(part) for part in parts)
 
 
+_LETTERS = (
+    "b",
+    "c",
+    "d",
+    "f",
+    "g",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "st",
+    "tr",
+    "br",
+    "pl",
+    "qu",
+    "gl",
+    "sk",
+)
+_VOWELS = ("a", "e", "i", "o", "u", "oo", "ea", "ou")
+_ENDS = ("", "n", "r", "s", "t", "ck", "ing", "ed", "er", "ment", "tion", "x")
+
+
+def _invented_word(rng: random.Random) -> str:
+    syllables = (rng.choice(_LETTERS) + rng.choice(_VOWELS) for _ in range(rng.randrange(1, 4)))
+    return "".join(syllables) + rng.choice(_ENDS)
+
+
+def _invented(rng: random.Random) -> str:
+    """Words of no language, alone or in a sentence of the grammar."""
+    if rng.random() < 0.4:
+        return " ".join(_invented_word(rng) for _ in range(rng.randrange(1, 6)))
+    words = markup.sample(sentences.draw(rng).english, rng).split(" ")
+    for _ in range(rng.choice((1, 1, 2))):
+        words[rng.randrange(len(words))] = _invented_word(rng)
+    return " ".join(words)
+
+
+_JOINERS = (
+    "although", "unless", "which", "whose", "whether", "until", "since", "while", "whenever", "despite", "so that",
+    "as if", "even though", "in order that", "provided that", "rather than", "where", "who", "that", "after", "before",
+)  # fmt: skip
+
+
+def _joined(rng: random.Random) -> str:
+    """Known clauses in a construction that the grammar does not have."""
+    first, second = (markup.sample(sentences.draw(rng).english, rng).rstrip("?!.") for _ in range(2))
+    joiner = rng.choice(_JOINERS)
+    return f"{joiner} {first}, {second}" if rng.random() < 0.4 else f"{first} {joiner} {second}"
+
+
+def _swapped_in(rng: random.Random) -> str:
+    """A sentence of the grammar with a little word in it that changes the construction."""
+    words = markup.sample(sentences.draw(rng).english, rng).split(" ")
+    little = rng.choice(_unknown("little"))
+    if rng.random() < 0.5 and len(words) > 2:
+        words[rng.randrange(len(words))] = little
+    else:
+        words.insert(rng.randrange(len(words) + 1), little)
+    return " ".join(words)
+
+
+def _long(rng: random.Random) -> str:
+    """Several sentences, mostly about other things."""
+    parts = [_pattern(rng) if rng.random() < 0.7 else _one_unknown_word(rng) for _ in range(rng.randrange(3, 14))]
+    return ". ".join(markup.capitalise(part) for part in parts)
+
+
 def draw(rng: random.Random) -> str:
     """A text outside the phrasebook by chance."""
-    make = rng.choices((_pattern, _one_unknown_word, _salad, _with_known), (0.4, 0.35, 0.1, 0.15))[0]
+    makers = (_pattern, _one_unknown_word, _salad, _with_known, _invented, _joined, _swapped_in, _long)
+    make = rng.choices(makers, (0.34, 0.3, 0.07, 0.1, 0.06, 0.06, 0.06, 0.01))[0]
     return markup.capitalise(make(rng))

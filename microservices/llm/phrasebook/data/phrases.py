@@ -5,6 +5,7 @@ from typing import Protocol
 from microservices.llm.phrasebook.data import english, italian
 from microservices.llm.phrasebook.data.agreement import AVERE, ERA, ESSERE, STARE, Agreement
 from microservices.llm.phrasebook.data.choices import Chooser, Kind
+from microservices.llm.phrasebook.data.determiners import NUMERALS, Determined, determined
 from microservices.llm.phrasebook.data.lexicon import Adjective, Lexicon, Noun, Word
 
 
@@ -18,29 +19,35 @@ class Slot(Protocol):
         """The Italian markup of a form."""
 
 
-POSSESSIVES = {
-    "my": ("mio", "mia", "miei", "mie"),
-    "your": ("tuo", "tua", "tuoi", "tue"),
-    "his": ("suo", "sua", "suoi", "sue"),
-    "her": ("suo", "sua", "suoi", "sue"),
-    "our": ("nostro", "nostra", "nostri", "nostre"),
-    "their": ("loro", "loro", "loro", "loro"),
-}
-NUMERALS = {
-    "two": "due",
-    "three": "tre",
-    "four": "quattro",
-    "five": "cinque",
-    "six": "sei",
-    "seven": "sette",
-    "eight": "otto",
-    "nine": "nove",
-    "ten": "dieci",
-}
-_SINGULAR_DETERMINERS = ["the", "the", "the", "a", "a", "my", "your", "his", "her", "our", "their", "this", "that"]
-_PLURAL_DETERMINERS = ["the", "the", "my", "your", "our", "her", "these", "those", "some", "numeral", "numeral"]
-_MASS_DETERMINERS = ["the", "the", "my", "some", "this"]
-_SAME_IN_ITALIAN = {"his": ["her"], "her": ["his"]}
+_SINGULAR_DETERMINERS = (
+    *(
+        "the",
+        "the",
+        "the",
+        "the",
+        "a",
+        "a",
+        "a",
+        "my",
+        "my",
+        "your",
+        "your",
+        "his",
+        "her",
+        "our",
+        "their",
+        "this",
+        "that",
+    ),
+    "every",
+)
+_PLURAL_DETERMINERS = (
+    *("the", "the", "the", "my", "my", "your", "our", "her", "these", "those", "some", "numeral", "numeral", "numeral"),
+    *("many", "a lot of"),
+)
+_MASS_DETERMINERS = ("the", "the", "the", "my", "some", "this", "a lot of")
+_NOT_OF_FAMILY = frozenset({"this", "that", "these", "those", "every", "a lot of"})
+_PREPOSITIONS = frozenset({"di", "a", "da", "in", "su", "con", "per", "tra"})
 
 
 class NounPhrase:
@@ -56,7 +63,7 @@ class NounPhrase:
             options: Words apart by spaces: a noun category; `sg` or `pl` to fix the number; `plain` for no adjective.
         """
         category, *flags = options.split()
-        self.noun: Noun = chooser.pick(f"{name}.noun", Kind.NOUN, lexicon.nouns[category])
+        self.noun = _choose_noun(chooser, name, lexicon, category, flags)
         self.plural = self._choose_number(chooser, name, flags)
         self.determiner = self._choose_determiner(chooser, name)
         self.numeral = ""
@@ -65,7 +72,7 @@ class NounPhrase:
         self.adjective: Adjective | None = None
         if "plain" not in flags and chooser.pick(f"{name}.described", Kind.SHAPE, [False, False, False, True]):
             suited = _suited_adjectives(lexicon, self.noun)
-            self.adjective = chooser.pick(f"{name}.adjective", Kind.ADJECTIVE, suited)
+            self.adjective = chooser.pick(f"{name}.adjective", Kind.ADJECTIVE, suited, lexicon.adjectives["also"])
 
     def _choose_number(self, chooser: Chooser, name: str, flags: list[str]) -> bool:
         if "pairs" in self.noun.categories:
@@ -77,12 +84,11 @@ class NounPhrase:
         return chooser.pick(f"{name}.plural", Kind.NUMBER, [False, False, True])
 
     def _choose_determiner(self, chooser: Chooser, name: str) -> str:
-        if self.noun.is_mass:
-            options = _MASS_DETERMINERS
-        else:
+        options: tuple[str, ...] = _MASS_DETERMINERS
+        if not self.noun.is_mass:
             options = _PLURAL_DETERMINERS if self.plural else _SINGULAR_DETERMINERS
         if self.noun.is_family:
-            options = [word for word in options if word not in ("this", "that", "these", "those")]
+            options = tuple(word for word in options if word not in _NOT_OF_FAMILY)
         return chooser.pick(f"{name}.determiner", Kind.DETERMINER, options)
 
     @property
@@ -97,7 +103,7 @@ class NounPhrase:
 
     def english(self, form: str) -> str:
         """The phrase, or with a determiner as the form: `the`, `a`, `bare`, `my`; or `is`, `was`, `has`, `does`."""
-        if form in ("is", "was", "has", "does"):
+        if form in ("is", "was", "has", "does", "like"):
             return english_verb(form, self.agreement)
         if form == "name":
             return self.noun.english
@@ -118,7 +124,7 @@ class NounPhrase:
         if verb:
             return verb
         preposition, _, determiner = form.rpartition(" ")
-        if determiner in ("di", "a", "da", "in", "su", "con", "per", "tra"):
+        if determiner in _PREPOSITIONS:
             preposition, determiner = determiner, ""
         determiner = determiner or self.determiner
         orders = [self._say(preposition, determiner, before) for before in self._adjective_places()]
@@ -139,45 +145,18 @@ class NounPhrase:
             words = f"{italian.before_noun(self.adjective.italian, gender, self.plural, noun)} {noun}"
         elif self.adjective:
             words = f"{noun} {italian.agree(self.adjective.italian, gender, self.plural)}"
-        return determined(preposition, determiner, words, self, self.numeral)
+        return determined(
+            preposition, determiner, words, Determined(self.noun, self.plural, self.adjective is not None, self.numeral)
+        )
 
 
-def determined(preposition: str, determiner: str, words: str, phrase: NounPhrase, numeral: str) -> str:
-    """The words of a noun phrase with the determiner and a preposition before them."""
-    gender, plural, noun = phrase.gender, phrase.plural, phrase.noun
-    if determiner in POSSESSIVES:
-        return _possessed(preposition, determiner, words, phrase)
-    if determiner in ("the", "all"):
-        article = italian.definite(gender, plural, words)
-        return f"{italian.contracted(preposition, article)} {words}"
-    if determiner in ("this", "these"):
-        return f"{preposition} {italian.demonstrative_this(gender, plural, words)} {words}"
-    if determiner in ("that", "those"):
-        return f"{preposition} {italian.demonstrative_that(gender, plural, words)} {words}"
-    if determiner == "numeral":
-        return f"{preposition} {NUMERALS[numeral]} {words}"
-    if determiner == "some":
-        return f"{preposition} {_some(gender, plural, words, noun)} {words}"
-    if determiner in ("a", "un") and not plural and not noun.is_mass:
-        return f"{preposition} {italian.indefinite(gender, words)} {words}"
-    return f"{preposition} {words}"
-
-
-def _some(gender: str, plural: bool, words: str, noun: Noun) -> str:
-    partitive = italian.contracted("di", italian.definite(gender, plural, words))
-    if plural:
-        return f"[{italian.agree('alcuno', gender, True)}|{partitive}]"
-    return f"[{partitive}|un po' di]"
-
-
-def _possessed(preposition: str, owner: str, words: str, phrase: NounPhrase) -> str:
-    forms = POSSESSIVES[owner]
-    gender, plural = phrase.gender, phrase.plural
-    possessive = forms[(2 if plural else 0) + (1 if gender == "f" else 0)]
-    if phrase.noun.is_family and not plural and phrase.adjective is None and owner != "their":
-        return f"{preposition} {possessive} {words}"
-    article = italian.definite(gender, plural, possessive)
-    return f"{italian.contracted(preposition, article)} {possessive} {words}"
+def _choose_noun(chooser: Chooser, name: str, lexicon: Lexicon, category: str, flags: list[str]) -> Noun:
+    nouns = lexicon.nouns[category]
+    if "sg" in flags:
+        nouns = tuple(noun for noun in nouns if "pairs" not in noun.categories)
+    if "pl" in flags:
+        nouns = tuple(noun for noun in nouns if not noun.is_mass)
+    return chooser.pick(f"{name}.noun", Kind.NOUN, nouns, lexicon.nouns["also"])
 
 
 def _suited_adjectives(lexicon: Lexicon, noun: Noun) -> tuple[Adjective, ...]:
@@ -185,6 +164,7 @@ def _suited_adjectives(lexicon: Lexicon, noun: Noun) -> tuple[Adjective, ...]:
     return tuple(dict.fromkeys(suited)) or lexicon.adjectives["thing"]
 
 
+DATIVES = ("mi", "ti", "gli", "ci", "vi", "gli")
 _PRONOUNS = (
     ("I", 0, "mf", "[|io]"),
     ("you", 1, "mf", "[|tu]"),
@@ -217,6 +197,8 @@ class Pronoun:
         """The pronoun, or a verb form for it; `drop` leaves it out where that is usual."""
         if form == "drop":
             return "[|" + self.said.strip("[]|") + "]"
+        if form == "dative":
+            return "le" if self.agreement.gender == "f" else DATIVES[self.agreement.person]
         return italian_verb(form, self.agreement) or self.said
 
 
@@ -253,7 +235,10 @@ class Described:
 
     def __init__(self, chooser: Chooser, name: str, lexicon: Lexicon, options: str) -> None:
         """Choose an adjective of the category that `options` names."""
-        self._adjective: Adjective = chooser.pick(f"{name}.adjective", Kind.ADJECTIVE, lexicon.adjectives[options])
+        options_there = lexicon.adjectives[options]
+        self._adjective: Adjective = chooser.pick(
+            f"{name}.adjective", Kind.ADJECTIVE, options_there, lexicon.adjectives["also"]
+        )
         self.slots: dict[str, Slot] = {}
 
     def english(self, form: str) -> str:

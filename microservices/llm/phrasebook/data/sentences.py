@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from microservices.llm.phrasebook.data import lexicon, markup, templates
-from microservices.llm.phrasebook.data.choices import LEXICAL, Choice, Chooser
+from microservices.llm.phrasebook.data.choices import LEXICAL, Choice, Chooser, Kind
 from microservices.llm.phrasebook.data.templates import Template
 
 #: One combination of a template and its words out of this many is never trained on.
@@ -34,7 +34,7 @@ class Sentence:
         """Whether this combination of template and words is kept for the evaluation."""
         if self.is_fixed:
             return False
-        words = [repr(choice.value) for choice in self.choices.values() if choice.kind in LEXICAL]
+        words = [choice.value.english for choice in self.choices.values() if choice.kind in LEXICAL]
         key = "\n".join([self.template.english, *words])
         return zlib.crc32(key.encode()) % HELD_OUT_ONE_IN == 0
 
@@ -74,3 +74,29 @@ def draw(rng: random.Random, held_out: bool = False) -> Sentence:
         sentence = make(template, rng)
         if sentence.is_held_out == held_out:
             return sentence
+
+
+def another_right(sentence: Sentence, rng: random.Random) -> str:
+    """A right translation, perhaps with another word (`auto` for `macchina`) or form (`siete` for `sei`)."""
+    replaceable = [name for name, choice in sentence.choices.items() if choice.kind in _WITH_OTHERS]
+    rng.shuffle(replaceable)
+    for name in replaceable:
+        values = {key: choice.value for key, choice in sentence.choices.items()}
+        same = [option for option in sentence.choices[name].options if _is_said_alike(option, values[name])]
+        if same:
+            values[name] = rng.choice(same)
+            changed = make(sentence.template, rng, values)
+            if changed.english == sentence.english:
+                return markup.capitalise(markup.sample(changed.italian, rng, 0.7))
+    return markup.capitalise(markup.sample(sentence.italian, rng, 0.3))
+
+
+_WITH_OTHERS = frozenset({Kind.NOUN, Kind.ADJECTIVE, Kind.PERSON, Kind.WORD})
+
+
+def _is_said_alike(option: Any, value: Any) -> bool:  # noqa: ANN401 - choices are of any kind
+    if option == value:
+        return False
+    if isinstance(value, tuple):
+        return bool(option[0] == value[0])
+    return bool(option.english == value.english)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
+from microservices.llm.phrasebook.data.actions import Action
 from microservices.llm.phrasebook.data.choices import Chooser
 from microservices.llm.phrasebook.data.clauses import Clause
 from microservices.llm.phrasebook.data.lexicon import Lexicon, LexiconError, template_lines
@@ -22,6 +23,7 @@ _KINDS: dict[str, Callable[[Chooser, str, Lexicon, str], Slot]] = {
     "np": NounPhrase,
     "pronoun": Pronoun,
     "clause": Clause,
+    "action": Action,
     "adj": Described,
     "word": Fixed,
 }

@@ -79,7 +79,7 @@ class _ScriptedStream:
 
 
 def _spec(**fields: Any) -> NodeSpec:
-    return NodeSpec.model_validate({"service_type": "text", "endpoint": "http://127.0.0.1:1/", **fields})
+    return NodeSpec.model_validate({"service_type": "llm", "endpoint": "http://127.0.0.1:1/", **fields})
 
 
 def _node(*clients: _ScriptedClient, fallback: _ScriptedClient | None = None, **fields: Any) -> ResilientNode:

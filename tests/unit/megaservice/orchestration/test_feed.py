@@ -79,3 +79,38 @@ async def test_closed_feed_closes_the_source() -> None:
     await feed.close()
     assert source.closed
     await reader.aclose()
+
+
+async def test_feed_readers_of_a_source_that_breaks_unexpectedly_do_not_wait_for_ever() -> None:
+    """A bug in the source reaches every reader, also those that are behind."""
+
+    async def source() -> AsyncGenerator[StreamPart]:
+        for number in range(40):
+            yield StreamPart(b"", str(number))
+            await asyncio.sleep(0)
+            if number == 20:
+                raise RuntimeError("a bug")
+
+    async def read(reader: AsyncGenerator[StreamPart]) -> None:
+        async for _part in reader:
+            await asyncio.sleep(0)
+
+    feed = Feed(source(), 2)
+    readers = [feed.reader(), feed.reader()]
+    async with asyncio.timeout(2):
+        results = await asyncio.gather(*(read(reader) for reader in readers), return_exceptions=True)
+    assert [str(result) for result in results] == ["a bug", "a bug"]
+    await feed.close()
+
+
+async def test_unexpected_error_of_the_source_reaches_every_reader() -> None:
+    """Nobody waits for a part that never comes."""
+
+    async def broken() -> AsyncGenerator[StreamPart]:
+        yield StreamPart(b"", "0")
+        raise TypeError("a bug")
+
+    feed = Feed(broken(), 2)
+    results = await asyncio.gather(*(_texts(feed.reader()) for _ in range(2)), return_exceptions=True)
+    assert [type(result) for result in results] == [TypeError, TypeError]
+    await feed.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,3 +50,14 @@ def test_segmenter_is_chosen_by_the_consume_mode() -> None:
     """`sentence` and `stream` have one each."""
     assert isinstance(segmenter_for(ConsumeMode.SENTENCE), SentenceSegmenter)
     assert isinstance(segmenter_for(ConsumeMode.STREAM), PieceSegmenter)
+
+
+def test_sentences_of_a_text_without_any_cost_its_length() -> None:
+    """A model that repeats one mark for ever must not block the event loop."""
+    segmenter = SentenceSegmenter()
+    started = time.process_time()
+    for _ in range(20_000):
+        assert segmenter.feed("!") == []
+    assert segmenter.feed("." * 20_000) == []
+    assert time.process_time() - started < 2.0
+    assert len("".join(segmenter.end())) == 40_000

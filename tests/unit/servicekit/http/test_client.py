@@ -17,7 +17,8 @@ from tests.conftest import UpstreamFactory
 from tests.support import scripts
 from tests.support.scripted_upstream import Script
 
-QUICK = Timeouts(connect_seconds=0.2, first_byte_seconds=0.1, idle_seconds=0.1, total_seconds=5.0)
+IMPATIENT_FIRST = Timeouts(connect_seconds=5, first_byte_seconds=0.1, idle_seconds=20, total_seconds=20)
+IMPATIENT_LATER = Timeouts(connect_seconds=5, first_byte_seconds=20, idle_seconds=0.1, total_seconds=20)
 
 
 def _target_of(url: str) -> Target:
@@ -73,22 +74,22 @@ async def test_fetch_reuses_the_connection_of_an_answer_read_to_its_end(
 
 
 @pytest.mark.parametrize(
-    ("script", "kind"),
+    ("script", "bounds", "kind"),
     [
-        (scripts.silence(), "first-token"),
-        (scripts.headers_then_silence(), "first-token"),
-        (scripts.stream(b"data: 1\n\n", scripts.STALL), "idle"),
+        (scripts.silence(), IMPATIENT_FIRST, "first-token"),
+        (scripts.headers_then_silence(), IMPATIENT_FIRST, "first-token"),
+        (scripts.stream(b"data: 1\n\n", scripts.STALL), IMPATIENT_LATER, "idle"),
     ],
     ids=["no-headers", "headers-then-silence", "stall-after-first-event"],
 )
 async def test_fetch_names_the_timeout_that_ran_out(
-    scripted_upstream: UpstreamFactory, script: Script, kind: str
+    scripted_upstream: UpstreamFactory, script: Script, bounds: Timeouts, kind: str
 ) -> None:
     """The error says which wait was too long, of whom, and is worth a retry."""
     upstream = await scripted_upstream(script)
     async with HttpClient() as client:
         with pytest.raises(UpstreamTimeoutError, match=f"node 'llm' at .*the {kind} time-out of 0.1 s") as caught:
-            await client.fetch("GET", _target_of(upstream.url), timeouts=QUICK)
+            await client.fetch("GET", _target_of(upstream.url), timeouts=bounds)
     assert caught.value.retryable
     await upstream.wait_until_idle()
 

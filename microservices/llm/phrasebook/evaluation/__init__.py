@@ -1,0 +1,1 @@
+"""How good the model is: held-out cases, sets written by hand, and figures with intervals."""

@@ -1,0 +1,5 @@
+"""The project's version; pyproject.toml reads it from here."""
+
+from __future__ import annotations
+
+VERSION = "0.1.0"
