@@ -32,7 +32,7 @@ class AnswerStream:
         self._events = _with_error_event(events)
         self._leave = leave
         self._loop = asyncio.get_running_loop()
-        self._ended = False
+        self._closing: asyncio.Future[None] | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -47,12 +47,13 @@ class AnswerStream:
 
     async def aclose(self) -> None:
         """Cancel what still runs."""
-        self._ended = True
-        await self._events.aclose()
-        await self._leave()
+        # In a task of its own: Starlette cancels a client's task again and again, which would end the closing too.
+        if self._closing is None:
+            self._closing = _start_closing(self._events, self._leave)
+        await asyncio.shield(self._closing)
 
     def __del__(self) -> None:
-        if not self._ended and not self._loop.is_closed():
+        if self._closing is None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_start_closing, self._events, self._leave)
 
 
@@ -110,14 +111,15 @@ async def _with_error_event(events: AsyncGenerator[bytes]) -> AsyncGenerator[byt
         yield error_event(as_service_error(exc))
 
 
-def _start_closing(events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
+#: Tasks that nobody else holds.
+_CLOSING: set[asyncio.Future[None]] = set()
+
+
+def _start_closing(events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> asyncio.Future[None]:
     closing = asyncio.ensure_future(_close(events, leave))
     _CLOSING.add(closing)
     closing.add_done_callback(_CLOSING.discard)
-
-
-#: Tasks that nobody else holds.
-_CLOSING: set[asyncio.Future[None]] = set()
+    return closing
 
 
 async def _close(events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:

@@ -9,6 +9,8 @@ from contextlib import aclosing
 from threading import Thread
 from typing import Any
 
+from anyio import CancelScope
+
 #: Takes an iterator of encoded events, gives text or bytes for the client.
 Rewrite = Callable[[Iterator[bytes]], Iterable[str | bytes]]
 
@@ -38,7 +40,8 @@ async def rewritten(events: AsyncGenerator[bytes], rewrite: Rewrite) -> AsyncGen
                 raise item
             yield item
     finally:
-        await worker.leave()
+        with CancelScope(shield=True):  # Starlette cancels a client's task again and again
+            await worker.leave()
 
 
 class _Worker:

@@ -16,6 +16,8 @@ from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
+from anyio import CancelScope
+
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.orchestration.feed import Feed
 from megaservice.orchestration.node_state import NodeState, short_name
@@ -233,7 +235,8 @@ class GraphRun:
             return working.result()
         finally:
             working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
+            with CancelScope(shield=True):  # Starlette cancels a client's task again and again
+                await asyncio.gather(working, return_exceptions=True)
 
 
 async def _next(parts: AsyncGenerator[StreamPart]) -> StreamPart | None:
