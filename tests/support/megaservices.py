@@ -1,9 +1,9 @@
 """Megaservices as OPEA's users write them: services added by hand to a `ServiceOrchestrator`, over scripted upstreams.
 
-    megaservice = ServiceOrchestrator()
-    llm = remote("llm", upstream, CHAT_PATH)
-    megaservice.add(llm)
-    result_dict, graph = await megaservice.schedule(...)
+megaservice = ServiceOrchestrator()
+llm = remote("llm", upstream, CHAT_PATH)
+megaservice.add(llm)
+result_dict, graph = await megaservice.schedule(...)
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from threading import Thread
 from types import TracebackType
 from typing import Any
@@ -47,7 +48,7 @@ def flow(megaservice: ServiceOrchestrator, *services: MicroService) -> ServiceOr
     """Add services and lead each one to the next."""
     for service in services:
         megaservice.add(service)
-    for first, second in zip(services, services[1:], strict=False):
+    for first, second in pairwise(services):
         assert megaservice.flow_to(first, second)
     return megaservice
 
