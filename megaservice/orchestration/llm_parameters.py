@@ -41,6 +41,11 @@ def asks_for_stream(parameters: LLMParams, inputs: Mapping[str, Any]) -> bool:
     return bool(parameters.stream if wanted is None else wanted)
 
 
+def overlaid(inputs: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a node's inputs with all its parameters, as in stock: a null only where the inputs have the field."""
+    return {**inputs, **{name: value for name, value in parameters.items() if inputs.get(name) != value}}
+
+
 def openai_payload(
     parameters: LLMParams, inputs: Mapping[str, Any], request: Mapping[str, Any], *, streams: bool
 ) -> dict[str, Any]:

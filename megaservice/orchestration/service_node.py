@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from megaservice.nodes.base import NodeCall, Output
 from megaservice.orchestration.hooks import is_overridden, own_copy
-from megaservice.orchestration.llm_parameters import effective_parameters, openai_payload, text_in
+from megaservice.orchestration.llm_parameters import effective_parameters, openai_payload, overlaid, text_in
 from megaservice.orchestration.node_state import short_name
 from megaservice.orchestration.readiness import BLACK_LIST
 from megaservice.orchestration.service_calls import ServiceRequest, ServiceStream
@@ -130,7 +130,7 @@ class ServiceNode:
             own = run.parameters if self._is_model else LLMParams()
             return openai_payload(own, inputs, call.request, streams=streams and self._is_model), parameters
         if self._is_model:
-            inputs = {**inputs, **parameters}
+            inputs = overlaid(inputs, parameters)
         if overridden:
             inputs = own_copy(inputs)
         aligned = run.orchestrator.align_inputs(inputs, self._name, run.graph, parameters, **run.kwargs)

@@ -1,4 +1,4 @@
-"""Streams through hand-registered services: sentences, fan-out, several answers, what is attached, and how they fail."""
+"""Streams through hand-registered services: sentences, fan-out, several answers, what is attached, failures."""
 
 from __future__ import annotations
 
