@@ -84,6 +84,14 @@ class GraphRun:
         if self._closed:
             return
         self._closed = True
+        try:
+            with CancelScope(shield=True):  # Starlette cancels a client's task again and again
+                await self._stop()
+        finally:
+            self._failure.cancel()
+            self._observer.ended(self.statuses)
+
+    async def _stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -91,8 +99,6 @@ class GraphRun:
             await reader.aclose()
         for node in self._nodes.values():
             await node.close()
-        self._failure.cancel()
-        self._observer.ended(self.statuses)
 
     def _start(self) -> None:
         for node in self._nodes.values():

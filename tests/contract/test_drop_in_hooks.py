@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 from comps import ServiceOrchestrator as StockOrchestrator
 from comps import ServiceType
 from comps.cores.mega.dag import DAG
 from comps.cores.proto.docarray import LLMParams, RerankerParms, RetrieverParms
-from fastapi import HTTPException
+from fastapi import FastAPI, HTTPException
+from fastapi.responses import Response
 
 from megaservice import ServiceOrchestrator
 from tests.conftest import UpstreamFactory
@@ -33,6 +35,7 @@ from tests.support.megaservices import (
 )
 from tests.support.scripted_upstream import ScriptedUpstream
 from tests.support.scripts import CUT, DONE, answer, completion, openai_events, openai_stream, stream
+from tests.support.serving import serving
 
 KINDS = {
     "embedding": ServiceType.EMBEDDING,
@@ -228,6 +231,25 @@ async def test_generator_thread_ends_when_the_client_leaves(chat_qna: Make) -> N
     assert await _no_threads()
     await service.upstreams["llm"].wait_until_idle()
     assert await pending_requests_settle()
+
+
+async def test_generator_thread_ends_when_a_client_of_fastapi_leaves(chat_qna: Make) -> None:
+    """Starlette cancels the response's task again and again; the thread and the run end all the same."""
+    service = await chat_qna(openai_stream(["x"] * 500, gap_seconds=0.01))
+    app = FastAPI()
+
+    @app.post("/ask")
+    async def ask() -> Response:
+        result_dict, _graph = await service.ask()
+        response: Response = result_dict[LLM]
+        return response
+
+    async with serving(app) as url, httpx.AsyncClient(trust_env=False) as client:
+        async with client.stream("POST", f"{url}/ask") as response:
+            assert await anext(response.aiter_bytes()) == b"data: b'x'\n\n"
+        assert await _no_threads()
+        await service.upstreams["llm"].wait_until_idle()
+        assert await pending_requests_settle()
 
 
 async def test_generator_that_raises_becomes_the_error_event(

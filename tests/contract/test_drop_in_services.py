@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from comps import MicroService, ServiceType
@@ -17,7 +19,7 @@ from servicekit.context import CallContext
 from tests.conftest import UpstreamFactory
 from tests.support.gateway import pending_requests_settle
 from tests.support.megaservices import CHAT_PATH, LLM, MESSAGES, answering, flow, read, remote, text_of_chunks, tokens
-from tests.support.scripts import DONE, answer, completion, completion_object, openai_error, openai_stream
+from tests.support.scripts import DONE, answer, completion, completion_object, openai_error, openai_stream, silence
 from tests.support.serving import serving
 
 
@@ -146,6 +148,30 @@ async def test_context_is_handed_on(scripted_upstream: UpstreamFactory) -> None:
     context = CallContext("req_mine", deadline=None)
     await megaservice.schedule({"messages": MESSAGES, "stream": False}, context=context)
     assert llm.requests[0].headers["x-request-id"] == "req_mine"
+
+
+async def test_deadline_ends_a_run_that_waits(scripted_upstream: UpstreamFactory) -> None:
+    """What is left travels as a header; when nothing is, the answer is a 504."""
+    llm = await scripted_upstream(silence())
+    megaservice = flow(ServiceOrchestrator(), remote("llm", llm, CHAT_PATH))
+    context = CallContext("req_mine", deadline=time.monotonic() + 0.2)
+    with pytest.raises(ScheduleError) as caught:
+        await megaservice.schedule({"messages": MESSAGES}, context=context)
+    assert caught.value.status_code == 504
+    assert 0 < int(llm.requests[0].headers["x-request-timeout-ms"]) <= 200
+    assert await pending_requests_settle()
+
+
+async def test_caller_that_is_cancelled_again_and_again_leaves_nothing(scripted_upstream: UpstreamFactory) -> None:
+    """As Starlette's middlewares cancel a handler whose client has left."""
+    llm = await scripted_upstream(silence())
+    megaservice = flow(ServiceOrchestrator(), remote("llm", llm, CHAT_PATH))
+    for parameters in (LLMParams(), LLMParams(stream=False)):
+        with anyio.move_on_after(0.1):
+            await megaservice.schedule({"messages": MESSAGES}, parameters)
+    await llm.wait_until_idle()
+    assert len(llm.requests) == 2
+    assert await pending_requests_settle()
 
 
 async def test_requests_share_connections_until_the_orchestrator_is_closed(scripted_upstream: UpstreamFactory) -> None:
