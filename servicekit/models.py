@@ -18,8 +18,8 @@ from typing import Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from servicekit.environment import PROJECT_ROOT, read_variables
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.settings import PROJECT_ROOT
 
 #: GGUF files that ship with the project, by the short name that `model` may use.
 BUNDLED_MODELS = {"phrasebook": PROJECT_ROOT / "microservices" / "llm" / "phrasebook" / "phrasebook.gguf"}
@@ -52,7 +52,7 @@ class ModelEntry(BaseModel):
 
     def api_key(self) -> SecretStr | None:
         """Return the key that `api_key_env` names, None if it names none or the variable is empty."""
-        value = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
+        value = read_variables().get(self.api_key_env, "") if self.api_key_env else ""
         return SecretStr(value) if value else None
 
 

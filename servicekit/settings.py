@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from servicekit.environment import PROJECT_ROOT, env_file
 from servicekit.errors import ConfigurationError
-
-#: The checkout: `.env`, `compose/` and relative paths in settings are found from here.
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -25,7 +29,6 @@ class ServiceSettings(BaseSettings):
     """What every HTTP service can be told."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -47,6 +50,18 @@ class ServiceSettings(BaseSettings):
     models_file: Path = Field(
         PROJECT_ROOT / "compose" / "models.json", description="The model aliases, see servicekit/models.py."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then the environment, then the file that `env_file` names when this is called."""
+        return init_settings, env_settings, DotEnvSettingsSource(settings_cls, env_file=env_file())
 
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod

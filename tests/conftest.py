@@ -11,6 +11,7 @@ import pytest_asyncio
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+from servicekit.environment import ENV_FILE_VARIABLE
 from tests.support.network import find_free_port, refusing_url
 from tests.support.scripted_upstream import Script, ScriptedUpstream
 
@@ -40,6 +41,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_SETTING_PREFIXES) or name in _SETTING_NAMES or name.lower() in _PROXY_NAMES:
             monkeypatch.delenv(name)
+    monkeypatch.setenv(ENV_FILE_VARIABLE, os.devnull)
 
 
 @pytest.fixture(autouse=True)

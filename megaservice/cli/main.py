@@ -12,7 +12,8 @@ import click
 
 from megaservice.cli.nearest import NearestGroup, did_you_mean
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import SERVICES, Service, configured_services, read_variables
+from megaservice.cli.services import SERVICES, Service, configured_services
+from servicekit.environment import read_variables
 from servicekit.errors import ConfigurationError, ProjectError
 
 EXIT_FAILURE = 1

@@ -19,7 +19,7 @@ import pytest
 
 from megaservice.cli.processes import is_alive, marked_processes
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 from tests.support.network import find_free_port
 from tests.support.processes import clean_environment
 

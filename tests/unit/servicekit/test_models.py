@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
+from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ConfigurationError, ModelNotFoundError
 from servicekit.models import BUNDLED_MODELS, ModelCatalog, ModelEntry, load_catalog
-from servicekit.settings import PROJECT_ROOT
 
 EMBEDDED = {"provider": "embedded", "model": "phrasebook"}
 UPSTREAM = {"provider": "openai_compatible", "model": "qwen2.5:0.5b", "base_url": "http://127.0.0.1:11434/v1"}

@@ -10,7 +10,7 @@ from megaservice.pipeline.loader import load_pipelines
 from megaservice.pipeline.problems import PipelineError
 from megaservice.pipeline.spec import Dependency, History
 from megaservice.settings import pipeline_variables
-from servicekit.settings import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 
 SHIPPED = PROJECT_ROOT / "compose" / "pipelines"
 
