@@ -116,6 +116,11 @@ class NodeSpec(_Spec):
         (), description="Further URLs of the same service; calls go to the one with the fewest in work."
     )
     model: str | None = Field(None, description="Pins the model; else the request's model is asked for.")
+    api_key_env: str | None = Field(
+        None,
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="The variable that holds the key for this service; of several, comma-separated, the first is sent.",
+    )
     prompt: PromptSpec = Field(default_factory=PromptSpec, description="The prompt of an LLM.")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Sent with every call; the request's own values win."
