@@ -69,7 +69,7 @@ class ModelsFile(BaseModel):
 class ModelCatalog:
     """The names that can be asked for, and the entry behind each.
 
-    Besides the aliases, the name of a model itself can be asked for ("neither list" in the 400 means these two).
+    Besides the aliases, the name of a model itself can be asked for.
 
     Args:
         models_file: The checked file.

@@ -1,6 +1,6 @@
 """Typed settings, one frozen class per process, read from the environment and `.env`.
 
-Unknown variables are ignored, because one `.env` serves every process (architecture, settled question 10).
+Unknown variables are ignored, because one `.env` serves every process (decision 0, question 10).
 Variables that OPEA users know under two names (`LLM_SERVICE_PORT`, `LLM_SERVER_PORT`) are aliases of one field.
 """
 

@@ -22,7 +22,7 @@ from servicekit.sse import encode_event
 
 #: What a request says to the gateway and not to the model.
 _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
-#: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (settled question 4).
+#: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (decision 0, question 4).
 _NOT_OPENAI = frozenset(
     {"max_new_tokens", "typical_p", "repetition_penalty", "chat_template", "streaming", "input", "query", "text"}
 )

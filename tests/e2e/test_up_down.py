@@ -214,6 +214,9 @@ def test_down_finds_services_whose_supervisor_was_killed(running: Stack) -> None
     os.kill(running.supervisor_pid(), signal.SIGKILL)
     orphans = running.processes()
     assert orphans
+    status = running("status")
+    assert status.returncode == 1
+    assert "The supervisor is gone" in status.stdout
     result = running("down")
     assert result.returncode == 0
     assert "whose supervisor was gone" in result.stdout
