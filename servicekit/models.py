@@ -151,7 +151,7 @@ def load_catalog(path: Path) -> ModelCatalog:
 
 
 def _problems(path: Path, exc: ValidationError) -> list[str]:
-    """Describe the problems of single values; a file without its `aliases` is told of once, by the key that is wrong."""
+    """Describe the problems of single values; a mistyped key is told of once, not as a missing one besides."""
     errors = exc.errors(include_url=False)
     unknown = [error for error in errors if error["type"] == "extra_forbidden"]
     return [_sentence(path, error) for error in errors if error["type"] != "missing" or not unknown]
