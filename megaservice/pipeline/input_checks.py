@@ -64,7 +64,7 @@ def _expression_problems(
     try:
         tree: dict[str, Any] = dict(jmespath.compile(expression).parsed)
     except JMESPathError as exc:
-        reason = str(exc).splitlines()[0].rstrip(":.")
+        reason = str(exc).splitlines()[0].rstrip(":.").removesuffix(", for expression")
         yield f"'{expression}' is not a JMESPath expression: {reason}.{_quotes(expression, declared)}"
         return
     for function in dict.fromkeys(_functions(tree)):

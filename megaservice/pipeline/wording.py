@@ -33,7 +33,7 @@ def note_validation_problems(
     """
     errors = [error for error in exc.errors(include_url=False) if not _is_consequence(error)]
     for error in errors:
-        location = tuple(part for part in error["loc"] if part != "[key]")
+        location = _location(error)
         document.problem((*path, *location), _sentence(error, location, model))
     return frozenset(error["loc"][0] for error in errors if error["loc"])
 
@@ -60,9 +60,15 @@ def _is_consequence(error: ErrorDetails) -> bool:
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
+def _location(error: ErrorDetails) -> Path:
+    *around, last = [part for part in error["loc"] if part != "[key]"]
+    # A key that is a number is no place in a list.
+    return (*around, str(error["input"]) if error["type"] == "invalid_key" else last)
+
+
 def _sentence(error: ErrorDetails, location: Path, model: type[BaseModel]) -> str:
     key = str(location[-1]) if location else ""
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "invalid_key"):
         parent = _model_at(location[:-1], model)
         return unknown_key(key, keys_of(parent) if parent else [])
     if error["type"] == "missing":
@@ -70,7 +76,7 @@ def _sentence(error: ErrorDetails, location: Path, model: type[BaseModel]) -> st
     if error["type"] == "value_error":
         return f"'{_name(location)}': {error['ctx']['error']}"
     expected = _expected(error, location, model)
-    return f"'{_name(location)}': expected {expected}, found {_found(error['input'], key)}{_remedy(error)}"
+    return f"'{_name(location)}': expected {expected}, found {_found(error['input'], key)}{_remedy(error, key)}"
 
 
 def _name(location: Path) -> str:
@@ -105,7 +111,6 @@ _PLAIN = {
     "finite_number": "a number that is not infinite",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "invalid_key": "a text as key",
 }
 _FORMS = {"^[A-Za-z_][A-Za-z0-9_]*$": "a name of letters, digits and '_' that does not begin with a digit"}
 _BOUNDED: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -130,19 +135,28 @@ def _found(value: object, key: str) -> str:
         return "a mapping"
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
-    # Whoever writes a key where its variable's name belongs must not find it in a log.
-    shown = "a text that is not shown here" if "key" in key else f"'{value}'"
-    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}...'"
+    if _is_secret(key):
+        return "something that is not shown here"
+    text = str(value)
+    shown = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+    return f"'{shown}'" if isinstance(value, str) else shown
 
 
-def _remedy(error: ErrorDetails) -> str:
+def _is_secret(key: str) -> bool:
+    """Return whether a key may stand where its variable's name belongs; then it must not get into a log."""
+    return "key" in key
+
+
+def _remedy(error: ErrorDetails, key: str) -> str:
     value = error["input"]
+    if _is_secret(key):
+        return "."
     if error["type"] in ("enum", "literal_error"):
         return "." + nearest(str(value), str(error["ctx"]["expected"]).split("'")[1::2])
     if error["type"] == "too_short":
         return "; write what is wanted, or leave the key out."
     if error["type"] == "string_type" and isinstance(value, int | float):
-        return f"; put it in quotes: '{_found(value, '').strip(chr(39))}'."
+        return f"; put it in quotes: '{_found(value, key)}'."
     if error["type"] in ("tuple_type", "list_type") and isinstance(value, str | int | float):
         return f"; write [{value}]."
     return "."

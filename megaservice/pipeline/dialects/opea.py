@@ -112,7 +112,7 @@ def _read_node(
         wrong = note_validation_problems(document, exc, NodeSpec, (NODES_KEY, name))
     if "service_type" in wrong:
         return None, wrong
-    right = {key: value for key, value in given.items() if key not in wrong}
+    right = {key: value for key, value in given.items() if isinstance(key, str) and key not in wrong}
     return NodeSpec.model_validate({"endpoint": _NO_ENDPOINT, **right}), wrong
 
 

@@ -140,6 +140,14 @@ _CASES = {
         _node("timeout: 3"),
         ["p.yaml:2:34: the key 'timeout' is not known here. Did you mean 'timeouts'?"],
     ),
+    "key-is-number": (
+        "opea_micro_services:\n  llm: {endpoint: 'http://a:1/', 3: x}\n",
+        ["p.yaml:2:34: the key '3' is not known here. The keys are service_type,"],
+    ),
+    "key-is-null": (
+        "opea_micro_services:\n  llm: {endpoint: 'http://a:1/', ~: x}\n",
+        ["the key 'None' is not known here. The keys are service_type,"],
+    ),
     "unknown-nested-field": (
         _node("prompt: {sistem: x}"),
         ["p.yaml:2:43: the key 'sistem' is not known here. Did you mean 'system'?"],
@@ -151,7 +159,7 @@ _CASES = {
     ),
     "bad-timeout": (
         _node("timeouts: {idle_seconds: 0}"),
-        ["p.yaml:2:45: 'idle_seconds'", "greater than 0", "found '0'"],
+        ["p.yaml:2:45: 'idle_seconds'", "greater than 0", "found 0"],
     ),
     "bad-attach": (
         _node("attach: {as: 'a b'}"),
