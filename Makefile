@@ -13,7 +13,7 @@ test_folders = $(wildcard $(addprefix tests/,$(TIERS)))
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help up down status logs serve test test-unit test-shapes test-property test-contract test-fault test-e2e \
+.PHONY: help up down status logs serve test test-unit test-property test-contract test-fault test-e2e \
 	check lint types imports sizes format lock bench model model-eval clean venv venv-dev
 
 help: ## List the targets

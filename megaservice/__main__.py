@@ -2,7 +2,10 @@
 
 import sys
 
-from megaservice.cli.main import main
+try:
+    from megaservice.cli.main import main
+except ModuleNotFoundError as exc:  # the system's Python, most likely
+    sys.exit(f"error: {exc.name} is not installed for {sys.executable}. Run `make up` once; it makes .venv/bin/python.")
 
 if __name__ == "__main__":
     sys.exit(main())

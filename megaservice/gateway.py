@@ -51,7 +51,7 @@ class Gateway:
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
             events = cast("EventSource", answer.body_iterator)
-            return await open_event_stream(request, events, headers)
+            return await open_event_stream(request, events, headers, context.deadline)
         notice = answer.get("notice")
         return ORJSONResponse(answer, headers={NOTICE_HEADER: notice["code"]} if notice else None)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from dotenv import dotenv_values
 from pydantic import AliasChoices, Field
 
+from servicekit.environment import PROJECT_ROOT, read_variables
 from servicekit.model_settings import ModelSettings
-from servicekit.settings import PROJECT_ROOT
 
 #: The older names of variables that pipeline files use, and the names that they have in the files.
 _OLDER_NAMES = {
@@ -39,8 +37,7 @@ class GatewaySettings(ModelSettings):
 
 def pipeline_variables() -> dict[str, str]:
     """Return what fills `${VAR}` in pipeline files: `.env`, then the environment, older names included."""
-    variables = {name: value for name, value in dotenv_values(PROJECT_ROOT / ".env").items() if value is not None}
-    variables.update(os.environ)
+    variables = read_variables()
     for older, name in _OLDER_NAMES.items():
         if variables.get(older) and not variables.get(name):
             variables[name] = variables[older]

@@ -17,9 +17,11 @@ from typing import Literal
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 
+from servicekit.environment import PROJECT_ROOT, read_variables
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.settings import PROJECT_ROOT
+from servicekit.nearest import nearest
 
 #: GGUF files that ship with the project, by the short name that `model` may use.
 BUNDLED_MODELS = {"phrasebook": PROJECT_ROOT / "microservices" / "llm" / "phrasebook" / "phrasebook.gguf"}
@@ -46,13 +48,18 @@ class ModelEntry(BaseModel):
         """
         return BUNDLED_MODELS.get(self.model) or Path(os.path.normpath(folder / Path(self.model).expanduser()))
 
+    @property
+    def names_nothing(self) -> bool:
+        """Whether an embedded model is named by a word that is neither a path nor a bundled model's name."""
+        return self.model not in BUNDLED_MODELS and "/" not in self.model and not self.model.endswith(".gguf")
+
     def served_name(self, folder: Path) -> str:
         """Return the name under which answers report this model; never a path."""
         return self.gguf_path(folder).stem if self.provider == "embedded" else self.model
 
     def api_key(self) -> SecretStr | None:
         """Return the key that `api_key_env` names, None if it names none or the variable is empty."""
-        value = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
+        value = read_variables().get(self.api_key_env, "") if self.api_key_env else ""
         return SecretStr(value) if value else None
 
 
@@ -69,7 +76,7 @@ class ModelsFile(BaseModel):
 class ModelCatalog:
     """The names that can be asked for, and the entry behind each.
 
-    Besides the aliases, the name of a model itself can be asked for ("neither list" in the 400 means these two).
+    Besides the aliases, the name of a model itself can be asked for.
 
     Args:
         models_file: The checked file.
@@ -144,13 +151,26 @@ def load_catalog(path: Path) -> ModelCatalog:
 
 
 def _problems(path: Path, exc: ValidationError) -> list[str]:
-    problems = []
-    for error in exc.errors(include_url=False):
-        place = ".".join(str(part) for part in error["loc"]) or "the file"
-        allowed = ", ".join(ModelEntry.model_fields)
-        remedy = f" The keys of an alias are {allowed}." if error["type"] == "extra_forbidden" else ""
-        problems.append(f"{path}: {place}: {error['msg']}.{remedy}")
-    return problems
+    """Describe the problems of single values; a mistyped key is told of once, not as a missing one besides."""
+    errors = exc.errors(include_url=False)
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    return [_sentence(path, error) for error in errors if error["type"] != "missing" or not unknown]
+
+
+def _sentence(path: Path, error: ErrorDetails) -> str:
+    place = ".".join(str(part) for part in error["loc"]) or "the file"
+    key = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        keys = list(ModelEntry.model_fields if len(error["loc"]) > 1 else ModelsFile.model_fields)
+        return (
+            f"{path}: {place}: the key '{key}' is not known here.{nearest(key, keys)} The keys are {', '.join(keys)}."
+        )
+    if error["type"] == "literal_error":
+        providers = ["embedded", "openai_compatible"]
+        found = str(error["input"])
+        names = " or ".join(providers)
+        return f"{path}: {place}: '{found}' is no provider.{nearest(found, providers)} Write {names}."
+    return f"{path}: {place}: {error['msg']}; found {error['input']!r}."
 
 
 def _cross_problems(path: Path, models_file: ModelsFile) -> list[str]:
@@ -159,6 +179,10 @@ def _cross_problems(path: Path, models_file: ModelsFile) -> list[str]:
         names = ", ".join(models_file.aliases)
         problems.append(f"{path}: default: '{models_file.default}' is no alias. Name one of: {names}.")
     for alias, entry in models_file.aliases.items():
+        place = f"{path}: aliases.{alias}"
         if entry.provider == "openai_compatible" and entry.base_url is None:
-            problems.append(f"{path}: aliases.{alias}: openai_compatible needs a base_url, ending in /v1.")
+            problems.append(f"{place}: openai_compatible needs a base_url, ending in /v1.")
+        if entry.provider == "embedded" and entry.names_nothing:
+            hint = nearest(entry.model, BUNDLED_MODELS)
+            problems.append(f"{place}: '{entry.model}' is neither a .gguf file nor a model that ships with us.{hint}")
     return problems

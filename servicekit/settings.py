@@ -1,31 +1,59 @@
 """Typed settings, one frozen class per process, read from the environment and `.env`.
 
-Unknown variables are ignored, because one `.env` serves every process (architecture, settled question 10).
+Unknown variables are ignored, because one `.env` serves every process (decision 0, question 10).
 Variables that OPEA users know under two names (`LLM_SERVICE_PORT`, `LLM_SERVER_PORT`) are aliases of one field.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from servicekit.environment import PROJECT_ROOT, env_file
 from servicekit.errors import ConfigurationError
-
-#: The checkout: `.env`, `compose/` and relative paths in settings are found from here.
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
+
+
+class _DocumentedNamesOnly:
+    """Makes a source know a field by its documented variables alone.
+
+    `populate_by_name`, which lets code name fields, would otherwise make `HOST` and `PORT` settings, too.
+    """
+
+    def _extract_field_info(self, field: FieldInfo, field_name: str) -> list[tuple[str, str, bool]]:
+        found: list[tuple[str, str, bool]] = super()._extract_field_info(field, field_name)  # type: ignore[misc]
+        if field.validation_alias is None:
+            return found
+        return [info for info in found if info[0] != field_name]
+
+
+class _Environment(_DocumentedNamesOnly, EnvSettingsSource):
+    pass
+
+
+class _DotEnv(_DocumentedNamesOnly, DotEnvSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        """Return the values of fields alone; stock adds every other line of the file under its name."""
+        return EnvSettingsSource.__call__(self)
 
 
 class ServiceSettings(BaseSettings):
     """What every HTTP service can be told."""
 
     model_config = SettingsConfigDict(
-        env_file=PROJECT_ROOT / ".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -48,6 +76,18 @@ class ServiceSettings(BaseSettings):
         PROJECT_ROOT / "compose" / "models.json", description="The model aliases, see servicekit/models.py."
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then the environment, then the file that `env_file` names when this is called."""
+        return init_settings, _Environment(settings_cls), _DotEnv(settings_cls, env_file=env_file())
+
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
@@ -69,8 +109,13 @@ def load_settings(settings_class: type[SettingsType]) -> SettingsType:
         return settings_class()
     except ValidationError as exc:
         problems = [
-            f"Setting {'.'.join(str(part) for part in error['loc']).upper()}: {error['msg']}. "
+            f"{_setting_name(error['loc'])}{error['msg'].removeprefix('Value error, ')}. "
             "Change it in the environment or in .env."
             for error in exc.errors(include_input=False, include_url=False)
         ]
         raise ConfigurationError(*problems) from exc
+
+
+def _setting_name(location: tuple[int | str, ...]) -> str:
+    """Name the variable of a problem; a problem of several has none."""
+    return f"Setting {'.'.join(str(part) for part in location).upper()}: " if location else ""

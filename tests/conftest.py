@@ -11,6 +11,7 @@ import pytest_asyncio
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
+from servicekit.environment import ENV_FILE_VARIABLE
 from tests.support.network import find_free_port, refusing_url
 from tests.support.scripted_upstream import Script, ScriptedUpstream
 
@@ -40,12 +41,16 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(_SETTING_PREFIXES) or name in _SETTING_NAMES or name.lower() in _PROXY_NAMES:
             monkeypatch.delenv(name)
+    monkeypatch.setenv(ENV_FILE_VARIABLE, os.devnull)
 
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls() -> Iterator[BlockBuster]:
     """Make a call of ours that blocks the event loop fail the test."""
     with blockbuster_ctx(scanned_modules=["servicekit", "microservices", "megaservice"]) as blockbuster:
+        for function in blockbuster.functions.values():
+            # Settings are read at the start, before a loop serves anything; tests make them where they need them.
+            function.can_block_in("servicekit/settings.py", "settings_customise_sources")
         for function in blockbuster.functions.values():
             function.can_block_in("app.py", "create_app")  # reads its files before there is anybody to serve
         yield blockbuster

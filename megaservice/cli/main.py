@@ -12,7 +12,8 @@ import click
 
 from megaservice.cli.nearest import NearestGroup, did_you_mean
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import SERVICES, Service, configured_services, read_variables
+from megaservice.cli.services import SERVICES, Service, configured_services
+from servicekit.environment import read_variables
 from servicekit.errors import ConfigurationError, ProjectError
 
 EXIT_FAILURE = 1
@@ -95,7 +96,7 @@ def up(timeout_seconds: float) -> int:
     if start.settings_differ:
         click.echo("Running with other ports than are set now; `down`, then `up`, changes to those.")
     if not start.started:
-        click.echo("Already up.")
+        click.echo("Already up. Files that you edited are read at the next start: `down`, then `up`.")
     ready = 0
     for outcome in wait_until_ready(run_dir, start, timeout_seconds):
         if outcome.problem is None:
@@ -129,10 +130,13 @@ def down() -> int:
 @cli.command()
 def status() -> int:
     """Show each service's state, pid, port, uptime and readiness; exit code 0 only if all are ready."""
-    from megaservice.cli.status import format_table, service_statuses
+    from megaservice.cli.status import format_table, orphan_count, service_statuses
 
-    statuses = service_statuses(*_situation())
+    run_dir, services = _situation()
+    statuses = service_statuses(run_dir, services)
     click.echo(format_table(statuses))
+    if orphans := orphan_count(run_dir):
+        click.echo(f"The supervisor is gone, {orphans} of its processes still run. `up` or `down` puts that right.")
     return 0 if all(row.not_ready is None for row in statuses) else EXIT_FAILURE
 
 

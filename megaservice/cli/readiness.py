@@ -7,7 +7,8 @@ import json
 
 from megaservice.cli.services import Service
 
-_ANSWER_TIMEOUT_SECONDS = 2.0
+#: Longer than the gateway waits for its nodes, so that a node that hangs is not blamed on the gateway.
+_ANSWER_TIMEOUT_SECONDS = 4.0
 
 
 def why_not_ready(service: Service) -> str | None:

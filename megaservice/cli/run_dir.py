@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from megaservice.cli.services import PROJECT_ROOT, Service
+from megaservice.cli.services import Service
+from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ConfigurationError
 
 #: Moves the folder, e.g. to run two sets of services from one checkout.

@@ -1,23 +1,16 @@
 """The services that `up` starts: one table, and where each one listens.
 
-The ports come from the variables that the services themselves read, from the environment first and from `.env`
-second, names in any case, as pydantic-settings does it. It is read without pydantic here, since `up`, `down` and
-`status` would spend more time on importing it than on their work.
+The ports come from the variables that the services themselves read, names in any case, as pydantic-settings does it.
+They are read without pydantic here, since `up`, `down` and `status` would spend more time on importing it than on their
+work.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-
-from dotenv import dotenv_values
 
 from servicekit.errors import ConfigurationError
-
-#: The checkout; `.env` lies here, and services run from here.
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 _MAX_PORT = 65535
 
@@ -113,21 +106,6 @@ class Service:
             port_variable=str(values["port_variable"]),
             extra_ports=tuple((str(variable), int(port)) for variable, port in pairs),
         )
-
-
-def read_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that are set, names in upper case; the environment wins over `.env`.
-
-    Empty values count as not set, as they do for the services.
-
-    Args:
-        environment: Instead of the process's own.
-    """
-    environment = os.environ if environment is None else environment
-    variables: dict[str, str] = {}
-    for source in (dotenv_values(PROJECT_ROOT / ".env"), environment):
-        variables.update({name.upper(): value for name, value in source.items() if value})
-    return variables
 
 
 def configured_services(

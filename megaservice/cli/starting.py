@@ -20,7 +20,7 @@ from servicekit.errors import ConfigurationError
 _MAX_STARTS = 3
 _POLL_SECONDS = 0.05
 #: After a failure, what the other services still get, so that all that is wrong is told at once.
-_GRACE_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
 _SHOWN_LOG_LINES = 15
 _EXIT_CONFIGURATION = 2
 

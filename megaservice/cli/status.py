@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from megaservice.cli.processes import marked_processes
 from megaservice.cli.readiness import why_not_ready
 from megaservice.cli.run_dir import RunDir
 from megaservice.cli.services import Service
@@ -33,6 +34,11 @@ def service_statuses(run_dir: RunDir, configured: Sequence[Service]) -> list[Ser
     except SupervisorError:
         processes = {}
     return [_status(service, processes.get(service.name)) for service in services]
+
+
+def orphan_count(run_dir: RunDir) -> int:
+    """Return how many processes run on although their supervisor is gone."""
+    return 0 if Supervisor(run_dir).answers() else len(marked_processes(run_dir))
 
 
 def _status(service: Service, process: ProcessInfo | None) -> ServiceStatus:

@@ -15,8 +15,9 @@ from typing import Any
 
 from megaservice.cli.processes import MARKER
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import PROJECT_ROOT, Service
+from megaservice.cli.services import Service
 from megaservice.cli.supervisor_config import render_config
+from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ProjectError
 
 _ANSWER_TIMEOUT_SECONDS = 5.0

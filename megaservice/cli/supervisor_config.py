@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import PROJECT_ROOT, Service
+from megaservice.cli.services import Service
+from servicekit.environment import PROJECT_ROOT
 
 #: Services finish running requests for up to 30 s after SIGTERM (DRAIN_SECONDS); only then are they killed.
 STOP_WAIT_SECONDS = 40

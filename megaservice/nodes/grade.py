@@ -48,7 +48,7 @@ class GradeNode:
         return None
 
     def failure_output(self, error: ServiceError) -> Output:
-        """Return a null grade with the reason (architecture, settled question 5)."""
+        """Return a null grade with the reason (decision 0, question 5)."""
         return {"score": None, "feedback": error.message, "error": {"code": error.code}}
 
     async def problem(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from megaservice.nodes.base import Output, bounded
+from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.context import CallContext
@@ -25,6 +26,7 @@ class JsonService:
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.target = Target(f"node '{name}'", spec.endpoint)
         self._timeouts = spec.timeouts
+        self._headers = {"content-type": "application/json", **key_headers(spec)}
         self._http = http
 
     async def post(self, payload: Output, context: CallContext) -> Output:
@@ -37,7 +39,7 @@ class JsonService:
             "POST",
             self.target,
             body=orjson.dumps(payload),
-            headers={"content-type": "application/json", **context.headers()},
+            headers={**self._headers, **context.headers()},
             timeouts=bounded(self._timeouts, context),
         )
         if response.status != 200:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded
+from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import History, NodeSpec, PromptSpec, SystemMessage
@@ -21,7 +22,7 @@ from servicekit.sse import encode_event
 
 #: What a request says to the gateway and not to the model.
 _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
-#: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (settled question 4).
+#: OPEA's and others' fields that OpenAI-compatible servers do not know and may refuse (decision 0, question 4).
 NOT_OPENAI = frozenset(
     {"max_new_tokens", "typical_p", "repetition_penalty", "chat_template", "streaming", "input", "query", "text"}
 )
@@ -42,17 +43,19 @@ class ChatNode:
         self._http = http
         self._target = Target(f"node '{name}'", spec.endpoint)
         self._upstream = ChatUpstream(http, self._target)
+        self._headers = key_headers(spec)
         self._inputs = DeclaredInputs(spec.inputs)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the whole `chat.completion`; see `NodeClient.call`."""
         timeouts = bounded(self.spec.timeouts, call.context)
-        return await self._upstream.complete(self.payload(call), call.context.headers(), timeouts)
+        return await self._upstream.complete(self.payload(call), self._headers | call.context.headers(), timeouts)
 
     def open_stream(self, call: NodeCall) -> ChatNodeStream:
         """Return the streamed answer; the request goes out when it is iterated."""
         timeouts = bounded(self.spec.timeouts, call.context)
-        return ChatNodeStream(self._upstream.stream(self.payload(call), call.context.headers(), timeouts))
+        headers = self._headers | call.context.headers()
+        return ChatNodeStream(self._upstream.stream(self.payload(call), headers, timeouts))
 
     def text_of(self, output: Output) -> str | None:
         """Return the text of the first choice."""

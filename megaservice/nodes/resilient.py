@@ -73,14 +73,20 @@ class _ResilientStream:
         self._call = call
         self._stream: NodeStream | None = None
         self._parts: AsyncGenerator[StreamPart] | None = None
+        self._endpoint: Endpoint | None = None
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
         """Yield the parts of the stream that answered; see `NodeStream.parts`."""
         async with AsyncExitStack() as held:
             yield await self._first(held)
             assert self._parts is not None  # _first set it  # noqa: S101
-            async for part in self._parts:
-                yield part
+            try:
+                async for part in self._parts:
+                    yield part
+            except UpstreamError:
+                if self._endpoint is not None:
+                    self._endpoint.failed()
+                raise
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the stream that answered."""
@@ -111,6 +117,7 @@ class _ResilientStream:
         async with AsyncExitStack() as attempt:
             attempt.enter_context(endpoint.in_work())
             first = await self._open(endpoint.client, attempt)
+            self._endpoint = endpoint
             held.push_async_exit(attempt.pop_all())
             return first
 

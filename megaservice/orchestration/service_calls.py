@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from megaservice.nodes.base import StreamPart, bounded
 from megaservice.orchestration.llm_parameters import text_in
-from megaservice.orchestration.text_chunks import TokenChunks
+from megaservice.orchestration.text_chunks import ChunkWriter, TextChunks, TokenChunks
 from megaservice.orchestration.upstream_events import UpstreamEvents
 from megaservice.pipeline.spec import TimeoutSpec
 from servicekit.context import CallContext
@@ -38,6 +38,7 @@ class ServiceRequest:
         api_key: Sent as `Authorization`, None sends none.
         context: Request id and deadline.
         is_chat: Whether the service speaks OpenAI chat; then its answer is checked as such.
+        is_rewritten: Whether an overridden `align_generator` will read the stream.
     """
 
     http: HttpClient
@@ -46,6 +47,7 @@ class ServiceRequest:
     api_key: str | None
     context: CallContext
     is_chat: bool
+    is_rewritten: bool = False
 
     async def fetch(self) -> Any:  # noqa: ANN401 - whatever the service answers
         """Return the whole answer: decoded JSON, or the bytes of audio.
@@ -76,7 +78,8 @@ class ServiceRequest:
     async def parts(self, events: UpstreamEvents) -> AsyncGenerator[StreamPart]:
         """Send the request and yield the events as they come; closing the generator cancels the service's work.
 
-        A service that answers JSON where a stream was asked for has said all at once: its text becomes OPEA's tokens.
+        A service that answers JSON where a stream was asked for has said all at once: its text becomes OPEA's tokens,
+        or OpenAI's chunks where it is a completion or a hook reads them, for such hooks look for JSON.
         """
         async with self.http.open("POST", self.target, **self._options()) as response:
             await self._check(response)
@@ -86,11 +89,17 @@ class ServiceRequest:
                         yield part
                 await response.drain()
                 return
-            text = text_in(self._decoded(await response.read()))
-        if text is None:
-            raise UpstreamBadResponseError(f"{self.target} answered neither a stream nor a text.")
-        for part in TokenChunks().parts(text):
+            document = self._decoded(await response.read())
+        for part in self._parts_of(document):
             yield part
+
+    def _parts_of(self, document: Any) -> list[StreamPart]:  # noqa: ANN401 - any JSON
+        text = text_in(document)
+        if not text:
+            raise UpstreamBadResponseError(f"{self.target} answered neither a stream nor a text.")
+        as_chunks = self.is_rewritten or "choices" in document
+        writer: ChunkWriter = TextChunks(str(document.get("model", ""))) if as_chunks else TokenChunks()
+        return [*writer.parts(text), *writer.end()]
 
     async def _events(self, response: UpstreamResponse, events: UpstreamEvents) -> AsyncGenerator[StreamPart]:
         decoder = SseDecoder()
@@ -109,12 +118,14 @@ class ServiceRequest:
             raise error_from_answer(self.target, response.status, response.headers, await response.read())
 
     def _decoded(self, body: bytes) -> Any:  # noqa: ANN401 - any JSON
-        if self.is_chat:
-            read_completion(body, self.target)  # only its checks: the answer travels on as it came
         try:
-            return orjson.loads(body)
+            document = orjson.loads(body)
         except orjson.JSONDecodeError as exc:
             raise UpstreamBadResponseError(f"{self.target} answered broken JSON: {exc.msg}.") from exc
+        # OPEA's own LLM service answers a TextDoc at OpenAI's path, too.
+        if self.is_chat and not (isinstance(document, dict) and document.get("text")):
+            read_completion(body, self.target)  # only its checks: the answer travels on as it came
+        return document
 
     def _options(self) -> dict[str, Any]:
         headers = {"content-type": "application/json", **self.context.headers()}

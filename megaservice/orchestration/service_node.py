@@ -75,6 +75,8 @@ class ServiceNode:
         self._run = call
         self._service = call.orchestrator.services[name]
         self._is_model = self._service.service_type in LANGUAGE_MODELS
+        self._sends_openai = False
+        self._asked: Mapping[str, Any] = {}
 
     async def call(self, call: NodeCall) -> Any:  # noqa: ANN401 - `align_outputs` may return anything
         """Ask for the whole output; a service that works piece by piece gets one piece."""
@@ -83,7 +85,7 @@ class ServiceNode:
         streams = self._run.streams and not self._is_model
         inputs, parameters = self._aligned_inputs(call, streams=streams)
         data = await self._request(inputs, call.context).fetch()
-        return self._aligned_outputs(data, inputs, parameters)
+        return self._aligned_outputs(self._with_text(data), inputs, parameters)
 
     def open_stream(self, call: NodeCall) -> ServiceStream | None:
         """Return the streamed answer of a language model; other services have none."""
@@ -126,7 +128,9 @@ class ServiceNode:
         inputs = self._inputs(call)
         parameters = effective_parameters(run.parameters, inputs, streams=streams)
         overridden = is_overridden(run.orchestrator, "align_inputs")
-        if speaks_openai(self._service) and isinstance(inputs, dict) and not overridden:
+        self._sends_openai = speaks_openai(self._service) and isinstance(inputs, dict) and not overridden
+        if self._sends_openai:
+            self._asked = inputs
             own = run.parameters if self._is_model else LLMParams()
             return openai_payload(own, inputs, call.request, streams=streams and self._is_model), parameters
         if self._is_model:
@@ -158,6 +162,13 @@ class ServiceNode:
         merged: Any = self._run.orchestrator.process_outputs(above, plain)
         return merged
 
+    def _with_text(self, data: Any) -> Any:  # noqa: ANN401 - any answer
+        """Return a completion with its text as OPEA's `text`, where the service was asked with OPEA's fields."""
+        asked_in_opea = "messages" not in self._asked
+        if asked_in_opea and self._sends_openai and isinstance(data, dict) and "choices" in data:
+            return {**data, "text": text_in(data)}
+        return data
+
     def _aligned_outputs(self, data: Any, inputs: Any, parameters: dict[str, Any]) -> Any:  # noqa: ANN401
         run = self._run
         return run.orchestrator.align_outputs(data, self._name, inputs, run.graph, parameters, **run.kwargs)
@@ -181,7 +192,8 @@ class ServiceNode:
         url = self._service.endpoint_path(model if api_key else None)
         is_chat = speaks_openai(self._service)
         target = Target(f"node '{short_name(self._name)}'", url)
-        return ServiceRequest(self._run.http, target, payload, api_key, context, is_chat)
+        rewrites = is_overridden(self._run.orchestrator, "align_generator")
+        return ServiceRequest(self._run.http, target, payload, api_key, context, is_chat, rewrites)
 
 
 def _as_object(output: Any) -> Any:  # noqa: ANN401 - any output

@@ -88,17 +88,19 @@ class UpstreamEvents:
     def _take_object(self, document: dict[str, Any]) -> str:
         choices = document.get("choices")
         if not isinstance(choices, list):
+            self._has_said = True  # a dialect of its own (LangServe's `ops`): a hook may know what it says
             text = document.get("text")
             return text if isinstance(text, str) else ""
         if not all(isinstance(choice, dict) for choice in choices):
             raise UpstreamBadResponseError(f"{self._target} sent an event that is no chunk.")
         self._chunk_count += 1
-        text = self._assembled.add(document)
         for choice in choices:
+            if not isinstance(choice.get("delta"), dict):  # the older kind: a text completion
+                choice["delta"] = {"content": choice.get("text")}
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            delta = choice.get("delta") or {"text": choice.get("text")}
-            self._has_said = self._has_said or any(value for name, value in delta.items() if name != "role")
-        return text
+            said = any(value for name, value in choice["delta"].items() if name != "role")
+            self._has_said = self._has_said or said
+        return self._assembled.add(document)
 
     def _released(self) -> list[StreamPart]:
         parts, self._held = self._held, []

@@ -1,63 +1,67 @@
-"""Checks of a whole pipeline that no single field can tell: cycles, names attached twice, targets, expressions."""
+"""Checks of a whole pipeline that no single field can tell: cycles, fallbacks, who writes and what is attached.
+
+Each is made on whatever could be read, so that one run shows everything; none speaks of what follows from a problem
+that is already noted.
+"""
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
-import jmespath
-from jmespath.exceptions import JMESPathError
+from collections.abc import Mapping
 
 from megaservice.pipeline.dag import CycleError, Dag
 from megaservice.pipeline.dialects.opea import MEGA_KEY, NODES_KEY
+from megaservice.pipeline.draft import Draft
+from megaservice.pipeline.input_checks import check_inputs
 from megaservice.pipeline.located_yaml import LocatedYaml
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.problems import nearest
-from megaservice.pipeline.spec import PIECEWISE, TEXT_PRODUCERS, ConsumeMode, NodeSpec, PipelineSpec
+from megaservice.pipeline.spec import (
+    OUTPUT_FIELDS,
+    PIECEWISE,
+    TEXT_PRODUCERS,
+    ConsumeMode,
+    NodeSpec,
+    PipelineSpec,
+)
+from megaservice.pipeline.wording import choice_of
 
 #: Fields of the answer that an attached output must not overwrite.
 _ANSWER_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "notice"})
 
 
-def check_pipeline(document: LocatedYaml, spec: PipelineSpec) -> Pipeline | None:
+def check_pipeline(document: LocatedYaml, draft: Draft) -> Pipeline | None:
     """Add every problem to the document's; return the pipeline if there was none.
 
     Args:
-        document: Where the spec came from.
-        spec: The declared pipeline.
+        document: Where the draft came from.
+        draft: What could be read of it.
     """
-    for name, node in spec.nodes.items():
-        _check_target(document, name, node.endpoint)
-        for field, expression in node.inputs.items():
-            _check_expression(document, name, field, expression)
-    _check_fallbacks(document, spec)
-    dag = _graph(document, spec)
-    answer_node = _answer_node(document, spec, dag)
-    if dag is None or answer_node is None:
+    dag = _graph(document, draft)
+    for name, node in draft.nodes.items():
+        _check_consumption(document, draft, name, node, dag)
+        _check_attached_fields(document, name, node)
+    _check_fallbacks(document, draft)
+    _check_endpoints(document, draft)
+    check_inputs(document, draft, dag)
+    answer_node = _answer_node(document, draft, dag)
+    attached = _attached(draft, dag, answer_node)
+    _check_attached_names(document, attached)
+    if document.problems or draft.head is None or dag is None or answer_node is None:
         return None
-    attached = _attached(document, spec, dag, answer_node)
-    return None if document.problems else Pipeline(spec, dag, answer_node, attached)
+    spec = PipelineSpec(**draft.head.model_dump(), nodes=dict(draft.nodes), edges=draft.edges)
+    return Pipeline(spec, dag, answer_node, attached)
 
 
-def _graph(document: LocatedYaml, spec: PipelineSpec) -> Dag | None:
+def _graph(document: LocatedYaml, draft: Draft) -> Dag | None:
     try:
-        dag = Dag(_flowing(spec), spec.edges)
+        return Dag(draft.flowing, draft.edges)
     except CycleError as exc:
         path = " >> ".join(exc.path)
         document.problem((MEGA_KEY, "mega_flow"), f"the flow has a cycle: {path}. Remove one of its edges.")
         return None
-    for name in dag.nodes:
-        _check_consumption(document, name, spec.nodes[name], dag)
-    return dag
 
 
-def _flowing(spec: PipelineSpec) -> list[str]:
-    """Return the nodes that run by themselves: all but those that only stand in for another."""
-    connected = {name for edge in spec.edges for name in edge}
-    stand_ins = {node.fallback for node in spec.nodes.values() if node.fallback} - connected
-    return [name for name in spec.nodes if name not in stand_ins]
-
-
-def _check_consumption(document: LocatedYaml, name: str, node: NodeSpec, dag: Dag) -> None:
+def _check_consumption(document: LocatedYaml, draft: Draft, name: str, node: NodeSpec, dag: Dag | None) -> None:
     if node.consume is ConsumeMode.WHOLE:
         return
     path = (NODES_KEY, name, "consume")
@@ -66,81 +70,80 @@ def _check_consumption(document: LocatedYaml, name: str, node: NodeSpec, dag: Da
         document.problem(
             path, f"node '{name}': a {node.service_type} takes a text as a whole; only {kinds} can do more."
         )
-    if len(dag.upstreams(name)) != 1:
+    upstreams = len({source for source, target in draft.edges if target == name})
+    flows = dag is None or name in dag.nodes
+    if flows and (upstreams > 1 or (upstreams == 0 and draft.flow_is_whole)):
         document.problem(path, f"node '{name}' takes a stream piece by piece, so it needs exactly one node before it.")
 
 
-def _check_fallbacks(document: LocatedYaml, spec: PipelineSpec) -> None:
-    for name, node in spec.nodes.items():
-        path = (NODES_KEY, name, "fallback")
-        if node.fallback is None:
-            continue
-        other = spec.nodes.get(node.fallback)
-        if other is None:
-            document.problem(
-                path, f"node '{node.fallback}' is not in '{NODES_KEY}'.{nearest(node.fallback, spec.nodes)}"
-            )
-        elif other.service_type is not node.service_type:
-            document.problem(
-                path, f"'{node.fallback}' is a {other.service_type}; a fallback must be a {node.service_type}."
-            )
-        elif name in _fallback_chain(spec, node.fallback):
-            document.problem(path, f"node '{name}' falls back to itself; end the chain of fallbacks.")
+def _check_fallbacks(document: LocatedYaml, draft: Draft) -> None:
+    for name, other in draft.fallbacks.items():
+        message = _fallback_problem(draft, name, other)
+        if message:
+            document.problem((NODES_KEY, name, "fallback"), message)
 
 
-def _fallback_chain(spec: PipelineSpec, name: str) -> list[str]:
-    chain: list[str] = []
-    while name in spec.nodes and name not in chain:
-        chain.append(name)
-        name = spec.nodes[name].fallback or ""
-    return chain
-
-
-def _answer_node(document: LocatedYaml, spec: PipelineSpec, dag: Dag | None) -> str | None:
-    """Return the last text-producing node."""
-    producers = [
-        name for name in (dag.order if dag else _flowing(spec)) if spec.nodes[name].service_type in TEXT_PRODUCERS
-    ]
-    if not producers:
-        document.problem((NODES_KEY,), "no node produces the answer's text; a pipeline needs one of type 'llm'.")
+def _fallback_problem(draft: Draft, name: str, other: str) -> str | None:
+    if other not in draft.declared:
+        return f"node '{other}' is not in '{NODES_KEY}'.{nearest(other, draft.declared)}"
+    if name in draft.fallback_chain(other):
+        return f"node '{name}' falls back to itself; end the chain of fallbacks."
+    if name not in draft.nodes or other not in draft.nodes:
         return None
-    return producers[-1]
+    wanted, found = draft.nodes[name].service_type, draft.nodes[other].service_type
+    return f"'{other}' is a {found}; a fallback must be a {wanted}." if found is not wanted else None
 
 
-def _check_target(document: LocatedYaml, name: str, endpoint: str) -> None:
-    if urlsplit(endpoint).hostname in ("0.0.0.0", "::"):  # noqa: S104  # refused, not bound
-        document.problem(
-            (NODES_KEY, name, "endpoint"),
-            f"node '{name}': 0.0.0.0 is an address to listen on, not one to call; write 127.0.0.1 or the host.",
-        )
+def _check_endpoints(document: LocatedYaml, draft: Draft) -> None:
+    endpoints = draft.head.endpoints if draft.head else ()
+    for index, path in enumerate(endpoints):
+        if path in endpoints[:index]:
+            document.problem((MEGA_KEY, "endpoints", index), f"endpoint {path} is there twice; keep one.")
 
 
-def _check_expression(document: LocatedYaml, name: str, field: str, expression: str) -> None:
-    try:
-        jmespath.compile(expression)
-    except JMESPathError as exc:
-        reason = str(exc).splitlines()[0]
-        document.problem(
-            (NODES_KEY, name, "inputs", field),
-            f"node '{name}': '{expression}' is not a JMESPath expression: {reason}",
-        )
+def _answer_node(document: LocatedYaml, draft: Draft, dag: Dag | None) -> str | None:
+    """Return the last text-producing node."""
+    order = dag.order if dag else draft.flowing
+    producers = [name for name in order if name in draft.nodes and draft.nodes[name].service_type in TEXT_PRODUCERS]
+    if producers:
+        return producers[-1]
+    if draft.declared and draft.kinds_are_known:
+        document.problem((NODES_KEY,), "no node produces the answer's text; a pipeline needs one of type 'llm'.")
+    return None
 
 
-def _attached(document: LocatedYaml, spec: PipelineSpec, dag: Dag, answer_node: str) -> dict[str, str]:
+def _check_attached_fields(document: LocatedYaml, name: str, node: NodeSpec) -> None:
+    known = OUTPUT_FIELDS.get(node.service_type)
+    fields = (node.attach and node.attach.fields) or ()
+    for index, field in enumerate(fields):
+        if known and field not in known:
+            hint = nearest(field, known) or f" Its fields are {choice_of(known)}."
+            path = (NODES_KEY, name, "attach", "fields", index)
+            document.problem(path, f"the output of a {node.service_type} has no '{field}'.{hint}")
+
+
+def _attached(draft: Draft, dag: Dag | None, answer_node: str | None) -> dict[str, str]:
     """Return who is attached under which name: as `attach` says, and other leaves under their own names."""
+    # What is not known to be a leaf, or not to be the answer, is left out; then there are problems anyway.
+    leaves = dag.leaves if dag and draft.flow_is_whole and draft.kinds_are_known else ()
     names: dict[str, str] = {}
-    for node in dag.nodes:
-        node_spec = spec.nodes[node]
-        if node_spec.attach is not None:
-            names[node] = node_spec.attach.name
-        elif node in dag.leaves and node != answer_node:
+    for node in draft.flowing:
+        spec = draft.nodes.get(node)
+        if spec is None or "attach" in draft.wrong.get(node, ()):
+            continue
+        if spec.attach is not None:
+            names[node] = spec.attach.name
+        elif node in leaves and node != answer_node:
             names[node] = node
+    return names
+
+
+def _check_attached_names(document: LocatedYaml, attached: Mapping[str, str]) -> None:
     owners: dict[str, str] = {}
-    for node, name in names.items():
+    for node, name in attached.items():
         path = (NODES_KEY, node, "attach", "as")
         if name in _ANSWER_FIELDS:
             document.problem(path, f"'{name}' is a field of the answer itself; choose another name.")
         elif name in owners:
             document.problem(path, f"nodes '{owners[name]}' and '{node}' are both attached as '{name}'.")
         owners[name] = node
-    return names

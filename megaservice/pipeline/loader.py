@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from megaservice.pipeline.checks import check_pipeline
-from megaservice.pipeline.dialects.opea import read_opea
-from megaservice.pipeline.located_yaml import load_yaml
+from megaservice.pipeline.dialects.opea import MEGA_KEY, read_opea
+from megaservice.pipeline.located_yaml import LocatedYaml, load_yaml
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.problems import PipelineError, Problem
+from megaservice.pipeline.spec import PipelineHead
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """One file, read and checked: the pipeline is None if there are problems, the head if its name is wrong."""
+
+    document: LocatedYaml
+    head: PipelineHead | None
+    pipeline: Pipeline | None
 
 
 def parse_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Pipeline:
@@ -24,16 +35,14 @@ def parse_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Pipeli
     Raises:
         PipelineError: With every problem, each at its line and column.
     """
-    document = load_yaml(text, file, variables)
-    spec = read_opea(document, Path(file).stem.replace("_", "-").lower())
-    pipeline = check_pipeline(document, spec) if spec else None
-    if document.problems or pipeline is None:
-        raise PipelineError(document.problems)
-    return pipeline
+    read = _parse(text, file, variables)
+    if read.pipeline is None:
+        raise PipelineError(read.document.problems)
+    return read.pipeline
 
 
 def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> list[Pipeline]:
-    """Load every `*.yaml` of a folder, in the order of their names.
+    """Load every `*.yaml` and `*.yml` of a folder, in the order of their names.
 
     Args:
         folder: Where the files are.
@@ -43,32 +52,60 @@ def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> 
         PipelineError: With the problems of all files, and of files that clash.
     """
     known = os.environ if variables is None else variables
-    paths = sorted(folder.glob("*.yaml"))
+    paths = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     if not paths:
-        raise PipelineError([Problem(str(folder), 1, 1, "there is no pipeline file (*.yaml) in this folder.")])
-    pipelines: list[Pipeline] = []
+        raise PipelineError([Problem(str(folder), 1, 1, "there is no pipeline file (*.yaml, *.yml) in this folder.")])
+    files: list[_Read] = []
     problems: list[Problem] = []
     for path in paths:
         try:
-            pipelines.append(parse_pipeline(path.read_text("utf-8"), str(path), known))
+            files.append(_parse(path.read_text("utf-8"), str(path), known))
         except PipelineError as exc:
             problems.extend(exc.located)
         except (OSError, UnicodeDecodeError) as exc:
             problems.append(Problem(str(path), 1, 1, f"cannot be read: {exc}."))
-    problems.extend(_clashes(folder, pipelines))
+    problems.extend(problem for read in files for problem in read.document.problems)
+    problems.extend(_clashes(files))
     if problems:
         raise PipelineError(problems)
-    return pipelines
+    return [read.pipeline for read in files if read.pipeline]
 
 
-def _clashes(folder: Path, pipelines: list[Pipeline]) -> list[Problem]:
-    problems = []
-    owners: dict[str, str] = {}
-    for pipeline in pipelines:
-        for key in (f"name '{pipeline.spec.name}'", *(f"endpoint {path}" for path in pipeline.spec.endpoints)):
-            if key in owners:
-                other = owners[key]
-                message = f"pipelines '{other}' and '{pipeline.spec.name}' have the same {key}; change one."
-                problems.append(Problem(str(folder), 1, 1, message))
-            owners[key] = pipeline.spec.name
-    return problems
+def _parse(text: str, file: str, variables: Mapping[str, str]) -> _Read:
+    document = load_yaml(text, file, variables)
+    draft = read_opea(document, Path(file).stem.replace("_", "-").lower())
+    if draft is None:
+        return _Read(document, None, None)
+    return _Read(document, draft.head, check_pipeline(document, draft))
+
+
+def _clashes(files: Sequence[_Read]) -> Iterator[Problem]:
+    """Yield what a file shares with one before it: a name, or an endpoint."""
+    names: dict[str, _Read] = {}
+    endpoints: dict[str, _Read] = {}
+    for read in files:
+        if read.head is None:
+            continue
+        other = names.setdefault(read.head.name, read)
+        if other is not read:
+            place = (MEGA_KEY, "name")
+            yield _clash(read, place, f"name '{read.head.name}' is also that of the pipeline in {_file(other)}")
+        for index, path in enumerate(read.head.endpoints):
+            owner = endpoints.setdefault(path, read)
+            # Two pipelines of one name have one default endpoint: another name mends both.
+            if owner is not read and not (owner is other and _is_default(read)):
+                assert owner.head is not None  # only files with one are in the table  # noqa: S101
+                what = f"endpoint {path} is also that of pipeline '{owner.head.name}' in {_file(owner)}"
+                yield _clash(read, (MEGA_KEY, "endpoints", index), what)
+
+
+def _clash(read: _Read, place: tuple[str | int, ...], what: str) -> Problem:
+    return read.document.problem_at(place, f"{what}; change one.")
+
+
+def _file(read: _Read) -> str:
+    return Path(read.document.file).name
+
+
+def _is_default(read: _Read) -> bool:
+    return (MEGA_KEY, "endpoints") not in read.document.places

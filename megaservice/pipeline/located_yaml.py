@@ -27,19 +27,27 @@ class LocatedYaml:
         data: Plain data: dicts, lists, scalars.
         places: Line and column, from 1, of each value; of its key where it has one.
         problems: What was wrong so far.
+        unread: The values that are not what the file means, such as one with an unset variable; that is noted, and
+            whatever else seems wrong with them is only a consequence.
     """
 
     file: str
     data: Any = None
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
 
     def problem(self, path: Path, message: str) -> None:
         """Note a problem at a value; if the value is not there, at the nearest one around it."""
+        if path not in self.unread:
+            self.problems.append(self.problem_at(path, message))
+
+    def problem_at(self, path: Path, message: str) -> Problem:
+        """Return a problem without noting it."""
         while path and path not in self.places:
             path = path[:-1]
         line, column = self.places.get(path, (1, 1))
-        self.problems.append(Problem(self.file, line, column, message))
+        return Problem(self.file, line, column, message)
 
 
 def load_yaml(text: str, file: str, variables: Mapping[str, str]) -> LocatedYaml:
@@ -59,6 +67,10 @@ def load_yaml(text: str, file: str, variables: Mapping[str, str]) -> LocatedYaml
     document = LocatedYaml(file)
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.reader.ReaderError as exc:
+        line, column = _place_of(text, exc.position)
+        message = f"not valid YAML: the character {chr(exc.character)!r} cannot stand here; remove it."
+        raise PipelineError([Problem(file, line, column, message)]) from exc
     except yaml.MarkedYAMLError as exc:
         mark = exc.problem_mark or exc.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -68,15 +80,31 @@ def load_yaml(text: str, file: str, variables: Mapping[str, str]) -> LocatedYaml
     return document
 
 
+def _place_of(text: str, position: int) -> tuple[int, int]:
+    before = text[:position]
+    return before.count("\n") + 1, position - before.rfind("\n")
+
+
 class _Builder:
     def __init__(self, document: LocatedYaml, variables: Mapping[str, str]) -> None:
         self._document = document
         self._variables = variables
         # Turns a scalar's text and tag into a value; never fed with a stream.
         self._constructor = yaml.SafeLoader("")
+        #: The nodes that are being built, outermost first.
+        self._around: list[yaml.Node] = []
 
     def build(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401  # any YAML value
         self._document.places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if node in self._around:
+            self._document.problem(path, "a value cannot contain itself; write it out instead of the alias.")
+            return None
+        self._around.append(node)
+        value = self._value(node, path)
+        self._around.pop()
+        return value
+
+    def _value(self, node: yaml.Node, path: Path) -> Any:  # noqa: ANN401  # any YAML value
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -100,7 +128,10 @@ class _Builder:
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  # any YAML scalar
         if "${" in node.value:
+            known = len(self._document.problems)
             text = _VARIABLE.sub(lambda match: self._value_of(match, path), node.value)
+            if len(self._document.problems) > known:
+                self._document.unread.add(path)
             # An unquoted `${PORT:-8000}` is a number, as if the value itself stood there.
             tag = self._constructor.resolve(yaml.ScalarNode, text, (node.style is None, False))  # type: ignore[no-untyped-call]
             node = yaml.ScalarNode(tag, text, node.start_mark, node.end_mark)
@@ -109,9 +140,12 @@ class _Builder:
     def _construct(self, node: yaml.ScalarNode, path: Path) -> Any:  # noqa: ANN401  # any YAML scalar
         try:
             return self._constructor.construct_object(node, deep=True)
-        except (yaml.YAMLError, ValueError) as exc:  # a tag of another program, a date that there is not
-            reason = getattr(exc, "problem", None) or str(exc)
+        # A tag of another program, a date that there is not; and what SafeLoader raises at `!!bool x` and the like.
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError) as exc:
+            told = isinstance(exc, yaml.YAMLError | ValueError)
+            reason = (getattr(exc, "problem", None) or str(exc)) if told else f"it does not fit {node.tag}"
             self._document.problem(path, f"'{node.value}' is no value that can stand here: {reason}.")
+            self._document.unread.add(path)
             return None
 
     def _value_of(self, match: re.Match[str], path: Path) -> str:

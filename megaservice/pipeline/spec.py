@@ -6,11 +6,11 @@ Source of the fields: docs/pipelines.md. Unknown keys are refused.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-_URL = r"^https?://[^\s/]+/?\S*$"
+from megaservice.pipeline.values import EndpointPath, FieldName, PipelineName, Url
 
 
 class ServiceKind(StrEnum):
@@ -27,6 +27,13 @@ TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT})
 STREAMING = frozenset({ServiceKind.LLM})
 #: The kinds that can work on a text piece by piece.
 PIECEWISE = frozenset({ServiceKind.TEXT})
+#: The input fields of each kind; a text node takes whatever its service knows.
+INPUT_FIELDS = {
+    ServiceKind.LLM: ("text",),
+    ServiceKind.GRADER: ("source", "candidate", "reference", "criteria"),
+}
+#: The fields of each kind's output that can be attached; those of the others are their service's.
+OUTPUT_FIELDS = {ServiceKind.GRADER: ("score", "feedback", "model", "usage", "ignored", "error")}
 
 
 class ConsumeMode(StrEnum):
@@ -78,7 +85,7 @@ class PromptSpec(_Spec):
 class AttachSpec(_Spec):
     """Where a node's output appears in the answer."""
 
-    name: str = Field(alias="as", pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="The answer's field.")
+    name: FieldName = Field(alias="as", description="The answer's field.")
     fields: tuple[str, ...] | None = Field(None, description="The fields of the output to attach; all if absent.")
 
 
@@ -111,11 +118,16 @@ class NodeSpec(_Spec):
     """One node: a microservice, and how this pipeline uses it."""
 
     service_type: ServiceKind = Field(description="What the node is.")
-    endpoint: str = Field(pattern=_URL, description="The full URL that is called.")
-    replicas: tuple[Annotated[str, Field(pattern=_URL)], ...] = Field(
+    endpoint: Url = Field(description="The full URL that is called.")
+    replicas: tuple[Url, ...] = Field(
         (), description="Further URLs of the same service; calls go to the one with the fewest in work."
     )
     model: str | None = Field(None, description="Pins the model; else the request's model is asked for.")
+    api_key_env: str | None = Field(
+        None,
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        description="The variable that holds the key for this service; of several, comma-separated, the first is sent.",
+    )
     prompt: PromptSpec = Field(default_factory=PromptSpec, description="The prompt of an LLM.")
     parameters: dict[str, Any] = Field(
         default_factory=dict, description="Sent with every call; the request's own values win."
@@ -142,23 +154,16 @@ class NodeSpec(_Spec):
         return (self.endpoint, *self.replicas)
 
 
-class PipelineSpec(_Spec):
+class PipelineHead(_Spec):
+    """What a pipeline is called and where it is."""
+
+    name: PipelineName = Field(description="Names the pipeline, such as `chat`.")
+    description: str = Field("", description="One sentence about what it does.")
+    endpoints: tuple[EndpointPath, ...] = Field(min_length=1, description="The gateway's paths that run this pipeline.")
+
+
+class PipelineSpec(PipelineHead):
     """A whole pipeline."""
 
-    name: str = Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", description="Names the pipeline, such as `chat`.")
-    description: str = Field("", description="One sentence about what it does.")
-    endpoints: tuple[str, ...] = Field((), description="The gateway's paths that run this pipeline.")
     nodes: dict[str, NodeSpec] = Field(min_length=1)
     edges: tuple[tuple[str, str], ...] = ()
-
-    @field_validator("endpoints")
-    @classmethod
-    def _absolute_paths(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
-        for path in endpoints:
-            if not path.startswith("/"):
-                raise ValueError(f"'{path}' is no path; write '/{path}'")
-        return endpoints
-
-    def with_edges(self, edges: tuple[tuple[str, str], ...]) -> Self:
-        """Return the same pipeline with other edges."""
-        return self.model_copy(update={"edges": edges})

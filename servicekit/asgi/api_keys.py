@@ -33,7 +33,8 @@ class ApiKeyMiddleware:
         await self._app(scope, receive, send)
 
     def _check(self, headers: Headers) -> None:
-        sent = headers.get("authorization", "").removeprefix("Bearer ").strip() or headers.get("api-key", "")
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        sent = credentials.strip() if scheme.lower() == "bearer" else headers.get("api-key", "")
         if not sent:
             raise AuthenticationError("No API key was sent. Send one as 'Authorization: Bearer <key>'.")
         # Every key is compared, in constant time, so that the duration tells nothing.

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import ORJSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.errors import (
@@ -49,8 +50,9 @@ class ErrorBoundary:
 
         try:
             await self._app(scope, receive, send_and_remember)
-        except ClientGoneError:
-            _log.info("the client left; %s %s was cancelled", scope["method"], scope["path"])
+        except (ClientGoneError, ClientDisconnect) as exc:
+            reason = str(exc) or "the client left"
+            _log.info("%s; %s %s was cancelled", reason, scope["method"], scope["path"])
         except Exception as exc:  # the outer border: nothing may pass it
             if started:
                 _log.exception("the answer to %s %s broke after it had started", scope["method"], scope["path"])

@@ -7,6 +7,7 @@ after it is one `data: {"error": ...}` event and the end of the stream, without 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
@@ -16,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from servicekit.asgi.disconnect import until_disconnect
-from servicekit.asgi.errors import as_service_error
+from servicekit.asgi.errors import ClientGoneError, as_service_error
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.sse import encode_event
 
@@ -34,11 +35,18 @@ class EventSource(Protocol):
         """Cancel whatever makes the events; safe to call at any time, and twice."""
 
 
+#: A client that leaves a full buffer unread for longer is taken for gone.
+_STALL_SECONDS = 60.0
+#: What a slow client gets beyond its deadline, for the event that says so.
+_GRACE_SECONDS = 1.0
 _MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 
 async def open_event_stream(
-    request: Request, events: EventSource, headers: Mapping[str, str] | None = None
+    request: Request,
+    events: EventSource,
+    headers: Mapping[str, str] | None = None,
+    deadline: float | None = None,
 ) -> Response:
     """Wait for the first encoded event(s), then answer 200 with them and all that follow.
 
@@ -46,6 +54,7 @@ async def open_event_stream(
         request: Its body must have been read.
         events: Closed here whatever happens.
         headers: More headers of the answer.
+        deadline: Monotonic clock, seconds: a client that reads no more is let go soon after.
 
     Raises:
         ServiceError: The stream failed before its first event, or ended without any.
@@ -56,7 +65,7 @@ async def open_event_stream(
     except BaseException:
         await events.aclose()
         raise
-    return EventStreamResponse(first, events, headers)
+    return EventStreamResponse(first, events, headers, deadline)
 
 
 async def _first(events: EventSource) -> bytes:
@@ -69,7 +78,9 @@ async def _first(events: EventSource) -> bytes:
 class EventStreamResponse(Response):
     """The answer once the first event is there; made by `open_event_stream`."""
 
-    def __init__(self, first: bytes, events: EventSource, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, first: bytes, events: EventSource, headers: Mapping[str, str] | None, deadline: float | None
+    ) -> None:
         self.status_code = 200
         self.background = None
         self.init_headers({"content-type": _MEDIA_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"})
@@ -77,12 +88,13 @@ class EventStreamResponse(Response):
         del self.headers["content-length"]
         self._first_events = first
         self._events = events
+        self._deadline = deadline
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream; a client that leaves cancels it.
+        """Send the stream; a client that leaves, or reads no more, cancels it.
 
         Raises:
-            ClientGoneError: The client left; the events' generator has been closed.
+            ClientGoneError: The client left or stopped reading; the events' generator has been closed.
         """
         try:
             await until_disconnect(receive, self._send_all(send))
@@ -91,19 +103,33 @@ class EventStreamResponse(Response):
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await _send_part(send, self._first_events)
-        try:
-            async for encoded in self._events:
-                await _send_part(send, encoded)
-        except Exception as exc:  # the status is out: the error can only be an event  # noqa: BLE001
-            await _send_part(send, error_event(as_service_error(exc)))
+        await self._send_part(send, self._first_events)
+        async for encoded in self._until_failure():
+            await self._send_part(send, encoded)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _until_failure(self) -> AsyncIterator[bytes]:
+        """Yield the events; the status is out, so a failure can only be one more event."""
+        try:
+            async for encoded in self._events:
+                yield encoded
+        except Exception as exc:  # the outer border of the stream  # noqa: BLE001
+            yield error_event(as_service_error(exc))
 
-async def _send_part(send: Send, body: bytes) -> None:
-    await send({"type": "http.response.body", "body": body, "more_body": True})
-    # uvicorn's send returns at once while its buffer has room; a burst must not starve the other streams.
-    await asyncio.sleep(0)
+    async def _send_part(self, send: Send, body: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._stall_seconds()):
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        except TimeoutError as exc:
+            raise ClientGoneError("the client stopped reading") from exc
+        # uvicorn's send returns at once while its buffer has room; a burst must not starve the other streams.
+        await asyncio.sleep(0)
+
+    def _stall_seconds(self) -> float:
+        """Return how long the client may leave a full buffer unread; not much beyond the request's deadline."""
+        if self._deadline is None:
+            return _STALL_SECONDS
+        return min(_STALL_SECONDS, max(0.0, self._deadline - time.monotonic()) + _GRACE_SECONDS)
 
 
 def error_event(error: ServiceError) -> bytes:

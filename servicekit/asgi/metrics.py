@@ -9,6 +9,8 @@ from statistics import fmean, quantiles
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: The status that is counted where the client left before the answer's end.
+_CLIENT_LEFT = 499
 #: How many of the newest latencies of a route the statistics are computed from.
 _WINDOW = 1000
 
@@ -70,13 +72,15 @@ class MetricsMiddleware:
             return
         started = time.monotonic()
         first_byte: float | None = None
-        status = 499
+        status = 0
+        is_complete = False
 
         async def send_observed(message: Message) -> None:
-            nonlocal status, first_byte
+            nonlocal status, first_byte, is_complete
             if message["type"] == "http.response.start":
                 status, first_byte = message["status"], time.monotonic()
             await send(message)
+            is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         self._metrics.begin()
         try:
@@ -86,4 +90,5 @@ class MetricsMiddleware:
             route = scope.get("route")
             # Only known routes become labels: the paths that a scanner invents must not fill the memory.
             handler = getattr(route, "path", None) or "unknown"
-            self._metrics.end(scope["method"], handler, status, now - started, (first_byte or now) - started)
+            counted = status if is_complete else _CLIENT_LEFT
+            self._metrics.end(scope["method"], handler, counted, now - started, (first_byte or now) - started)

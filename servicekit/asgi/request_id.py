@@ -11,6 +11,8 @@ from servicekit.context import REQUEST_ID_HEADER, TIMEOUT_HEADER, CallContext, c
 from servicekit.ids import request_id_from
 
 _SCOPE_KEY = "call_context"
+#: A longer number of milliseconds is no time-out that anybody means; it counts as none.
+_MAX_TIMEOUT_DIGITS = 12
 
 
 class RequestIdMiddleware:
@@ -47,5 +49,6 @@ def call_context(scope: Scope) -> CallContext:
 
 def _context_of(headers: Headers) -> CallContext:
     timeout_ms = headers.get(TIMEOUT_HEADER, "")
-    deadline = time.monotonic() + int(timeout_ms) / 1000 if timeout_ms.isdecimal() else None
+    is_usable = timeout_ms.isdecimal() and len(timeout_ms) <= _MAX_TIMEOUT_DIGITS
+    deadline = time.monotonic() + int(timeout_ms) / 1000 if is_usable else None
     return CallContext(request_id_from(headers.get(REQUEST_ID_HEADER)), deadline)

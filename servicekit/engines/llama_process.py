@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 from pydantic import SecretStr
 
+from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ProjectError
-from servicekit.settings import PROJECT_ROOT
 
 _log = logging.getLogger(__name__)
 

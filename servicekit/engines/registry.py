@@ -103,9 +103,12 @@ class EngineRegistry:
         return list(self._by_name)
 
     async def problems(self) -> list[str]:
-        """Return one sentence for each engine that cannot answer now."""
-        found = await asyncio.gather(*(engine.problem() for engine in self._engines))
-        return [problem for problem in found if problem is not None]
+        """Return why the default model cannot answer now, nothing if it can.
+
+        Other models may be off without making the service useless; whoever asks for one of them is told.
+        """
+        problem = await self.engine_of(self._catalog.default_name).problem()
+        return [] if problem is None else [problem]
 
     def _make(self, entry: ModelEntry) -> Engine:
         if entry.provider == "embedded":

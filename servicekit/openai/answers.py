@@ -211,8 +211,9 @@ def _head(document: dict[str, Any], kind: str, model: str | None) -> ChatObject:
         "created": document.get("created") or int(time.time()),
         "model": model or document.get("model", ""),
     }
-    if document.get("system_fingerprint"):
-        head["system_fingerprint"] = document["system_fingerprint"]
+    fingerprint = document.get("system_fingerprint")
+    if isinstance(fingerprint, str) and not fingerprint.endswith("unknown"):  # llama.cpp's "b0-unknown" tells nothing
+        head["system_fingerprint"] = fingerprint
     return head
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from servicekit import errors
-from servicekit.settings import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 
 DOCUMENT = (PROJECT_ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 _TEST = re.compile(r"`([\w/]+\.py)::(test_\w+)`")

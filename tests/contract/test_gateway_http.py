@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import CHAT, GRADE, GRADED, GREETING, ask_stream, running_gateway
+from tests.support.gateway import CHAT, GRADE, GRADED, GREETING, ask, ask_stream, graded_file, running_gateway
 from tests.support.scripted_upstream import Reply, ScriptedUpstream
 
 EXAMPLE = "/v1/example-service"
@@ -286,3 +286,21 @@ async def test_unexpected_failure_is_a_500_that_tells_nothing(
     assert response.headers["x-should-retry"] == "false"
     assert "JMESPath" not in response.text
     assert "Traceback" in caplog.text
+
+
+async def test_key_of_a_node_is_sent_to_it_and_to_no_other(
+    scripted_upstream: UpstreamFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`api_key_env` names the variable; of several keys the first is sent. The caller's own key stays here."""
+    monkeypatch.setenv("NODE_KEYS", "first, second")
+    llm, grader = (
+        await scripted_upstream(scripts.completion("Ciao!")),
+        await scripted_upstream(scripts.answer(200, GRADE)),
+    )
+    document = graded_file(llm.url, grader.url)
+    document["opea_micro_services"]["llm"]["api_key_env"] = "NODE_KEYS"
+    async with running_gateway(tmp_path, llm_url=llm.url, files=[document], api_keys="secret") as url:
+        response = await ask(url + GRADED, headers={"authorization": "Bearer secret"})
+    assert response.status_code == 200
+    assert llm.requests[0].headers["authorization"] == "Bearer first"
+    assert "authorization" not in grader.requests[0].headers

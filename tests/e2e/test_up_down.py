@@ -19,7 +19,7 @@ import pytest
 
 from megaservice.cli.processes import is_alive, marked_processes
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 from tests.support.network import find_free_port
 from tests.support.processes import clean_environment
 
@@ -214,6 +214,9 @@ def test_down_finds_services_whose_supervisor_was_killed(running: Stack) -> None
     os.kill(running.supervisor_pid(), signal.SIGKILL)
     orphans = running.processes()
     assert orphans
+    status = running("status")
+    assert status.returncode == 1
+    assert "The supervisor is gone" in status.stdout
     result = running("down")
     assert result.returncode == 0
     assert "whose supervisor was gone" in result.stdout

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from servicekit.settings import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 from tests.support.network import find_free_port
 
 #: What a process gets from the environment of the tests; everything else is left out.
@@ -28,7 +28,13 @@ _LOG_TAIL_CHARS = 4_000
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return an environment without any setting of ours, to which `extra` is added."""
     kept = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", **(extra or {})}
+    return {
+        **kept,
+        "MEGASERVICE_ENV_FILE": os.devnull,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **(extra or {}),
+    }
 
 
 class ServiceProcess:

@@ -6,7 +6,6 @@ ends in the time it was given on a slow machine, too; checkpoints let a run that
 
 import argparse
 import ctypes
-import math
 import shutil
 import sys
 import time
@@ -25,6 +24,10 @@ _TOKENIZER_EXAMPLES = 60_000
 _CHECKPOINT_SECONDS = 180.0
 _REPORT_STEPS = 25
 _LONGEST_TOKENS = 1024
+# Ends of the learning rate's rise and plateau, as shares of the run.
+_RISE_END = 0.02
+_PLATEAU_END = 0.2
+_HEAD_WIDTH = 32
 # Names of mallopt's options, from malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
@@ -47,11 +50,10 @@ class Plan:
 
 def learning_share(progress: float) -> float:
     """The share of the full learning rate at a progress from 0 to 1: a short rise, a plateau, a long fall."""
-    if progress < 0.02:
-        return progress / 0.02
-    if progress < 0.4:
-        return 1.0
-    return max(0.0, 0.5 * (1 + math.cos(math.pi * (progress - 0.4) / 0.6)))
+    if progress < _RISE_END:
+        return progress / _RISE_END
+    left = (1 - progress) / (1 - _PLATEAU_END)
+    return max(0.0, min(1.0, left)) ** 2
 
 
 def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
@@ -75,27 +77,45 @@ def _loss(network: torch.nn.Module, batch: batches.Batch, tables: tuple[Tensor, 
     return functional.cross_entropy(logits.float(), targets[said])
 
 
-def _save(network: Network, plan: Plan, path: Path) -> None:
+def _save(network: Network, plan: Plan, progress: float, path: Path) -> None:
     unfinished = path.with_suffix(".unfinished")
-    torch.save({"weights": network.state_dict(), "shape": asdict(network.shape), "plan": asdict(plan)}, unfinished)
+    content = {"weights": network.state_dict(), "shape": asdict(network.shape), "plan": asdict(plan)}
+    torch.save({**content, "progress": progress}, unfinished)
     unfinished.replace(path)
 
 
-def train(plan: Plan, folder: Path) -> Path:
-    """Train for the planned minutes and leave `tokenizer.json` and `checkpoint.pt` in the folder."""
+def train(plan: Plan, folder: Path, resume: bool) -> Path:
+    """Train for the planned minutes and leave `tokenizer.json` and `checkpoint.pt` in the folder.
+
+    Args:
+        plan: How to train.
+        folder: Where to write; made if it is not there.
+        resume: Whether to go on from the folder's checkpoint, with the minutes that were left to it.
+    """
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
     _keep_memory()
+    checkpoint = folder / "checkpoint.pt"
+    progress = 0.0
+    if resume:
+        saved = torch.load(checkpoint, weights_only=True)
+        network, progress = Network(Shape(**saved["shape"])), saved["progress"]
+        network.load_state_dict(saved["weights"])
+    else:
+        network = _new_network(plan, folder)
+    count = sum(weights.numel() for weights in network.parameters())
+    _report(f"{count:,} parameters, {network.shape.vocabulary} tokens, from {progress:.0%}")
+    _run(network, plan, folder, started - progress * plan.minutes * 60)
+    _save(network, plan, 1.0, checkpoint)
+    return checkpoint
+
+
+def _new_network(plan: Plan, folder: Path) -> Network:
     learned = tokenizer.train(plan.vocabulary, _TOKENIZER_EXAMPLES, plan.seed)
     learned.save(str(folder / "tokenizer.json"))
-    shape = Shape(learned.get_vocab_size(), plan.width, plan.layers, plan.width // 32, _feed_forward(plan.width))
-    network = Network(shape)
-    count = sum(weights.numel() for weights in network.parameters())
-    _report(f"{count:,} parameters, {shape.vocabulary} tokens, tokenizer after {time.monotonic() - started:.0f} s")
-    _run(network, plan, folder, started)
-    _save(network, plan, folder / "checkpoint.pt")
-    return folder / "checkpoint.pt"
+    heads = plan.width // _HEAD_WIDTH
+    return Network(Shape(learned.get_vocab_size(), plan.width, plan.layers, heads, _feed_forward(plan.width)))
 
 
 def _feed_forward(width: int) -> int:
@@ -115,7 +135,8 @@ def _run(network: Network, plan: Plan, folder: Path, started: float) -> None:
     full_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
     tables = rotary_tables(network.shape, _LONGEST_TOKENS)
     forward: torch.nn.Module = torch.compile(network, dynamic=True) if plan.compile else network
-    step, tokens, total_loss, saved = 0, 0, 0.0, time.monotonic()
+    step, tokens, total_loss = 0, 0, 0.0
+    begun = saved = time.monotonic()
     for batch in batches.stream(folder / "tokenizer.json", plan.batch_tokens, plan.seed):
         progress = (time.monotonic() - started) / (plan.minutes * 60)
         if progress >= 1:
@@ -130,11 +151,11 @@ def _run(network: Network, plan: Plan, folder: Path, started: float) -> None:
             optimizer.zero_grad()
         step, tokens, total_loss = step + 1, tokens + batch.inputs.size, total_loss + loss.item()
         if step % _REPORT_STEPS == 0:
-            speed = tokens / (time.monotonic() - started)
+            speed = tokens / (time.monotonic() - begun)
             _report(f"step {step}: {progress:.0%}, loss {total_loss / _REPORT_STEPS:.4f}, {speed:,.0f} tokens/s")
             total_loss = 0.0
         if time.monotonic() - saved > _CHECKPOINT_SECONDS:
-            _save(network, plan, folder / "checkpoint.pt")
+            _save(network, plan, progress, folder / "checkpoint.pt")
             saved = time.monotonic()
 
 
@@ -145,18 +166,21 @@ def _report(text: str) -> None:
 def main() -> None:
     """Read the plan from the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=50.0, help="wall-clock minutes in all")
+    parser.add_argument("--minutes", type=float, default=58.0, help="wall-clock minutes in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--vocabulary", type=int, default=3072)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--batch-tokens", type=int, default=4096)
     compiler = shutil.which("g++") is not None
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=compiler, help="twice as fast")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, default=compiler, help="a little faster; needs g++"
+    )
     parser.add_argument("--folder", type=Path, default=BUILD_FOLDER)
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint (use another seed)")
     chosen = vars(parser.parse_args())
-    folder = chosen.pop("folder")
-    train(Plan(**chosen), folder)
+    folder, resume = chosen.pop("folder"), chosen.pop("resume")
+    train(Plan(**chosen), folder, resume)
 
 
 if __name__ == "__main__":

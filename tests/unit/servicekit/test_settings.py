@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from megaservice.settings import GatewaySettings
+from microservices.grader.settings import GraderSettings
+from microservices.llm.settings import LLMSettings
 from servicekit.errors import ConfigurationError
 from servicekit.settings import ServiceSettings, load_settings
 
@@ -52,3 +57,26 @@ def test_settings_mask_keys_and_cannot_be_changed() -> None:
     assert "secret" not in repr(settings)
     with pytest.raises(ValidationError):
         settings.log_level = "DEBUG"  # type: ignore[misc] # that it is refused is the point
+
+
+def test_settings_read_only_the_variables_that_are_documented(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`HOST`, `PORT` and the like belong to others: a shell's HOST must not make a service listen elsewhere."""
+    for name, value in {"HOST": "10.0.0.1", "PORT": "1", "MODEL_ID": "x", "ENDPOINT": "http://x"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LLM_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("LLM_MODEL_ID", "m")
+    gateway, llm, grader = load_settings(GatewaySettings), load_settings(LLMSettings), load_settings(GraderSettings)
+    assert {gateway.host, llm.host, grader.host} == {"127.0.0.1"}
+    assert (gateway.port, llm.port, grader.port) == (8000, 9002, 9003)
+    assert grader.llm_endpoint is None
+
+
+def test_settings_come_from_the_env_file_where_the_environment_is_silent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The environment wins."""
+    (tmp_path / "env").write_text("LLM_SERVICE_PORT=1001\nLLM_MODEL_ID=m\nHOST=0.0.0.0\n")
+    monkeypatch.setenv("MEGASERVICE_ENV_FILE", str(tmp_path / "env"))
+    monkeypatch.setenv("LLM_MODEL_ID", "n")
+    settings = load_settings(LLMSettings)
+    assert (settings.port, settings.model_id, settings.host) == (1001, "n", "127.0.0.1")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from megaservice.cli.main import main
-from megaservice.cli.services import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 
 #: Importing any of these takes longer than all that `up`, `down` and `status` do themselves.
 SLOW_IMPORTS = {"comps", "fastapi", "pydantic", "aiohttp", "uvicorn", "xllamacpp", "yaml"}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from megaservice.cli.run_dir import MAX_SOCKET_PATH_BYTES, RunDir
-from megaservice.cli.services import PROJECT_ROOT, configured_services
+from megaservice.cli.services import configured_services
+from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ConfigurationError
 
 

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from megaservice.cli.services import Service, configured_services, read_variables
+from megaservice.cli.services import Service, configured_services
 from megaservice.settings import GatewaySettings
 from microservices.grader.settings import GraderSettings
 from microservices.llm.settings import LLMSettings
+from servicekit.environment import read_variables
 from servicekit.errors import ConfigurationError
 from servicekit.settings import load_settings
 

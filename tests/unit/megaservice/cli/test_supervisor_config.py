@@ -11,8 +11,9 @@ import pytest
 from supervisor.options import ServerOptions
 
 from megaservice.cli.run_dir import RunDir
-from megaservice.cli.services import PROJECT_ROOT, configured_services
+from megaservice.cli.services import configured_services
 from megaservice.cli.supervisor_config import render_config
+from servicekit.environment import PROJECT_ROOT
 
 
 @pytest.fixture(params=["run", "a folder; with 100% of %(here)s"])

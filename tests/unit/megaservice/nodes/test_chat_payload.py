@@ -1,4 +1,4 @@
-"""What a chat node is asked: prompt, history, parameters, model (architecture, settled question 4)."""
+"""What a chat node is asked: prompt, history, parameters, model (decision 0, question 4)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from megaservice.pipeline.loader import load_pipelines
 from megaservice.pipeline.problems import PipelineError
 from megaservice.pipeline.spec import Dependency, History
 from megaservice.settings import pipeline_variables
-from servicekit.settings import PROJECT_ROOT
+from servicekit.environment import PROJECT_ROOT
 
 SHIPPED = PROJECT_ROOT / "compose" / "pipelines"
 
@@ -53,17 +53,19 @@ def test_loader_fills_in_the_variables_that_users_set(names: tuple[str, str], mo
 
 
 def test_loader_reads_files_in_the_order_of_their_names(tmp_path: Path) -> None:
-    """A pipeline without a name is called after its file; other files are left alone."""
-    _write(tmp_path, "b_two.yaml", "")
+    """A pipeline without a name is called after its file, and is at that name; other files are left alone."""
+    _write(tmp_path, "b_two.yml", "")
     _write(tmp_path, "a.yaml", "name: first")
     (tmp_path / "notes.txt").write_text("not a pipeline", encoding="utf-8")
-    assert [pipeline.spec.name for pipeline in load_pipelines(tmp_path, {})] == ["first", "b-two"]
+    pipelines = load_pipelines(tmp_path, {})
+    assert [pipeline.spec.name for pipeline in pipelines] == ["first", "b-two"]
+    assert [pipeline.spec.endpoints for pipeline in pipelines] == [("/v1/first",), ("/v1/b-two",)]
 
 
 def test_loader_reports_a_folder_without_files(tmp_path: Path) -> None:
     """Nothing to run is a problem, not an empty gateway."""
     (problem,) = _problems(tmp_path)
-    assert "there is no pipeline file (*.yaml) in this folder" in problem
+    assert "there is no pipeline file (*.yaml, *.yml) in this folder" in problem
 
 
 def test_loader_reports_the_problems_of_all_files_together(tmp_path: Path) -> None:
@@ -78,17 +80,31 @@ def test_loader_reports_the_problems_of_all_files_together(tmp_path: Path) -> No
 
 
 def test_loader_reports_pipelines_that_clash(tmp_path: Path) -> None:
-    """Two files may have neither one name nor one endpoint."""
+    """Two files may have neither one name nor one endpoint; it is said where the second has it."""
     _write(tmp_path, "a.yaml", "name: same, endpoints: [/v1/x, /v1/y]")
-    _write(tmp_path, "b.yaml", "name: same, endpoints: [/v1/x]")
-    problems = _problems(tmp_path)
-    assert any("the same name 'same'" in problem for problem in problems)
-    assert any("the same endpoint /v1/x" in problem for problem in problems)
-    assert len(problems) == 2
+    _write(tmp_path, "b.yaml", "name: same, endpoints: [/v1/z, /v1/x]")
+    assert _problems(tmp_path) == [
+        "b.yaml:3:21: name 'same' is also that of the pipeline in a.yaml; change one.",
+        "b.yaml:3:52: endpoint /v1/x is also that of pipeline 'same' in a.yaml; change one.",
+    ]
+
+
+def test_loader_reports_a_clash_beside_other_problems(tmp_path: Path) -> None:
+    """A file that is wrong elsewhere clashes too."""
+    _write(tmp_path, "a.yaml", "endpoints: [/v1/b]")
+    _write(tmp_path, "b.yaml", "", node="endpoint: nowhere")
+    assert [problem.split(": ")[0] for problem in _problems(tmp_path)] == ["b.yaml:2:9", "b.yaml:3:1"]
+
+
+def test_loader_reports_one_clash_of_two_files_with_one_name_and_no_endpoints(tmp_path: Path) -> None:
+    """Their default endpoints are the same only because their names are; `*.yml` files are read too."""
+    _write(tmp_path, "a.yaml", "")
+    _write(tmp_path, "a.yml", "")
+    (problem,) = _problems(tmp_path)
+    assert "name 'a' is also that of the pipeline in a.yaml; change one." in problem
 
 
 def test_loader_reports_an_endpoint_that_is_named_twice_in_one_file(tmp_path: Path) -> None:
     """The same path twice is a slip."""
     _write(tmp_path, "a.yaml", "endpoints: [/v1/x, /v1/x]")
-    (problem,) = _problems(tmp_path)
-    assert "/v1/x" in problem
+    assert _problems(tmp_path) == ["a.yaml:3:40: endpoint /v1/x is there twice; keep one."]

@@ -62,6 +62,14 @@ def test_yaml_that_is_none_is_refused_with_its_place() -> None:
     assert "not valid YAML" in caught.value.problems[0]
 
 
+def test_yaml_with_a_character_that_cannot_be_in_it_is_one_problem_with_its_place() -> None:
+    """A control character that an editor does not show."""
+    with pytest.raises(PipelineError) as caught:
+        load_yaml("a: b\nc: \x07x", "p.yaml", {})
+    (problem,) = caught.value.problems
+    assert problem == "p.yaml:2:4: not valid YAML: the character '\\x07' cannot stand here; remove it."
+
+
 def test_yaml_problem_at_a_missing_key_is_placed_at_what_surrounds_it() -> None:
     """A key that is not there has no place; the mapping that lacks it has."""
     document = load_yaml("nodes:\n  llm:\n    model: x\n", "p.yaml", {})
@@ -82,10 +90,15 @@ _UNUSABLE = [
     ("a: 2026-13-45", "'2026-13-45' is no value that can stand here: month must be in 1..12"),
     ("b: &b {c: 1}\na: {<<: *b}", "a key must be plain text; write the values of '<<' out."),
     ("? [x, y]\n: 1", "a key must be plain text"),
+    ("a: !!timestamp x", "'x' is no value that can stand here: it does not fit tag:yaml.org,2002:timestamp."),
+    ("a: !!bool x", "'x' is no value that can stand here: it does not fit tag:yaml.org,2002:bool."),
+    ("a: &x [*x]", "a value cannot contain itself"),
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), _UNUSABLE, ids=["python", "tag", "date", "merge", "list-as-key"])
+@pytest.mark.parametrize(
+    ("text", "words"), _UNUSABLE, ids=["python", "tag", "date", "merge", "list-as-key", "no-date", "no-bool", "endless"]
+)
 def test_yaml_that_means_nothing_here_is_a_problem_with_its_place(text: str, words: str) -> None:
     """Tags that would run code, impossible dates and keys that are no text are reported, not obeyed."""
     (problem,) = load_yaml(text, "p.yaml", {}).problems

@@ -50,7 +50,7 @@ def test_opea_file_of_upstreams_shape_loads_unchanged() -> None:
     assert pipeline.dag.edges == (("s1", "s2"), ("s5", "s2"), ("s2", "s3"), ("s2", "s4"), ("s3", "s4"))
     assert pipeline.answer_node == "s4"
     assert {node.service_type for node in pipeline.spec.nodes.values()} == {ServiceKind.LLM}
-    assert pipeline.spec.endpoints == ()
+    assert pipeline.spec.endpoints == ("/v1/my-file",)
 
 
 @pytest.mark.parametrize("mega", ["", "opea_mega_service: {}", "opea_mega_service: {port: 8888}"])
@@ -120,34 +120,51 @@ _CASES = {
             "p.yaml:1:1: the key 'opea_micro_service' is not known here. Did you mean 'opea_micro_services'?",
         ],
     ),
-    "no-endpoint": ("opea_micro_services:\n  llm: {model: x}\n", ["p.yaml:2:3: 'endpoint' is missing."]),
+    "no-endpoint": (
+        "opea_micro_services:\n  llm: {model: x}\n",
+        ["p.yaml:2:3: 'endpoint' is missing; write 'endpoint: http://host:port/path'."],
+    ),
     "node-is-text": (
         "opea_micro_services:\n  llm: http://a:1/\n",
         ["p.yaml:2:3: node 'llm' must be a mapping with at least an 'endpoint'."],
     ),
     "endpoint-no-url": (
         "opea_micro_services:\n  llm:\n    endpoint: localhost:9000\n",
-        ["p.yaml:3:5: 'endpoint': String should match pattern", "found 'localhost:9000'"],
+        ["p.yaml:3:5: 'endpoint': 'localhost:9000' is no URL; write one such as http://host:port/path."],
     ),
     "endpoint-binds-all": (
         "opea_micro_services:\n  llm:\n    endpoint: http://0.0.0.0:9000/\n",
-        ["p.yaml:3:5: node 'llm': 0.0.0.0 is an address to listen on, not one to call; write 127.0.0.1 or the host."],
+        ["p.yaml:3:5: 'endpoint': 0.0.0.0 is an address to listen on, not one to call; write 127.0.0.1 or the host."],
     ),
     "unknown-field": (
         _node("timeout: 3"),
         ["p.yaml:2:34: the key 'timeout' is not known here. Did you mean 'timeouts'?"],
+    ),
+    "key-is-number": (
+        "opea_micro_services:\n  llm: {endpoint: 'http://a:1/', 3: x}\n",
+        ["p.yaml:2:34: the key '3' is not known here. The keys are service_type,"],
+    ),
+    "key-is-null": (
+        "opea_micro_services:\n  llm: {endpoint: 'http://a:1/', ~: x}\n",
+        ["the key 'None' is not known here. The keys are service_type,"],
     ),
     "unknown-nested-field": (
         _node("prompt: {sistem: x}"),
         ["p.yaml:2:43: the key 'sistem' is not known here. Did you mean 'system'?"],
     ),
     "unlike-any-field": (_node("zzz: 3"), ["the key 'zzz' is not known here. The keys are service_type, endpoint,"]),
-    "bad-kind": (_node("service_type: lmm"), ["p.yaml:2:34: 'service_type': Input should be", "found 'lmm'"]),
+    "bad-kind": (
+        _node("service_type: lmm"),
+        ["p.yaml:2:34: 'service_type': expected 'llm', 'grader' or 'text', found 'lmm'. Did you mean 'llm'?"],
+    ),
     "bad-timeout": (
         _node("timeouts: {idle_seconds: 0}"),
-        ["p.yaml:2:45: 'idle_seconds'", "greater than 0", "found '0'"],
+        ["p.yaml:2:45: 'idle_seconds'", "greater than 0", "found 0"],
     ),
-    "bad-attach": (_node("attach: {as: 'a b'}"), ["'as': String should match pattern", "found 'a b'"]),
+    "bad-attach": (
+        _node("attach: {as: 'a b'}"),
+        ["'as': 'a b' is no field's name: letters, digits and '_', no digit first; write 'a_b'."],
+    ),
     "bad-expression": (
         _node("inputs: {text: 'request.['}"),
         ["p.yaml:2:43: node 'llm': 'request.[' is not a JMESPath expression"],
@@ -168,11 +185,11 @@ _CASES = {
     "cycle": (_mega("[llm >> llm]"), ["p.yaml:4:3: the flow has a cycle: llm >> llm. Remove one of its edges."]),
     "bad-path": (
         f"opea_micro_services:\n{LLM}opea_mega_service:\n  endpoints: [chat]\n",
-        ["p.yaml:4:3: 'endpoints': Value error, 'chat' is no path; write '/chat'."],
+        ["p.yaml:4:15: 'endpoints[0]': 'chat' is no path; write '/chat'."],
     ),
     "bad-name": (
         f"opea_micro_services:\n{LLM}opea_mega_service:\n  name: My Pipeline\n",
-        ["p.yaml:4:3: 'name': String should match pattern", "found 'My Pipeline'"],
+        ["p.yaml:4:3: 'name': 'My Pipeline' is no pipeline's name", "write 'my-pipeline'."],
     ),
     "no-text": (
         "opea_micro_services:\n  grader: {endpoint: http://a:1/}\n",

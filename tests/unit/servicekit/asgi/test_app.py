@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from servicekit.asgi.app import ServiceInfo, create_service_app
+from servicekit.asgi.event_stream import open_event_stream
 from servicekit.asgi.request_id import call_context
 from servicekit.context import current_request_id
 from servicekit.errors import OverloadedError, RateLimitedError
@@ -219,6 +221,8 @@ async def test_chunked_body_within_the_limit_is_read() -> None:
         ({"authorization": "Bearer "}, 401),
         ({"authorization": "Bearer schlüssel".encode().decode("latin-1")}, 401),
         ({"authorization": "Bearer two"}, 200),
+        ({"authorization": "bearer two"}, 200),
+        ({"authorization": "Basic b3RoZXI=", "api-key": "one"}, 200),
         ({"api-key": "one"}, 200),
     ],
 )
@@ -282,3 +286,45 @@ async def test_server_errors_are_logged_with_their_code(caplog: pytest.LogCaptur
         async with _client(_app()) as client:
             await client.get("/fail/busy")
     assert "answered 503 overloaded: no room" in caplog.text
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "abc", "-5", ""])
+async def test_time_out_that_nobody_means_is_none(value: str) -> None:
+    """No number of milliseconds, however strange, breaks a request."""
+    conversation = Conversation(method="GET", path="/health", headers={"x-request-timeout-ms": value})
+    await conversation.run(_app())
+    assert conversation.status == 200
+
+
+async def test_client_that_aborts_its_upload_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """There is nobody to answer: no 500, no trace, counted as 499."""
+    app = _app()
+    conversation = Conversation((), path="/echo", headers={"content-length": "1000"})
+    conversation.leave()
+    with caplog.at_level(logging.INFO):
+        await conversation.run(app)
+    assert conversation.sent == []
+    assert "ERROR" not in caplog.text
+    async with _client(app) as client:
+        assert 'handler="/echo",method="POST",status="499"} 1.0' in (await client.get("/metrics")).text
+
+
+async def test_client_that_leaves_midway_is_counted_as_499() -> None:
+    """The status that was sent is not the end of the story."""
+    app = _app()
+
+    @app.get("/long")
+    async def long(request: Request) -> Response:
+        async def events() -> AsyncGenerator[bytes]:
+            yield b"data: 1\n\n"
+            await asyncio.Event().wait()
+
+        return await open_event_stream(request, events())
+
+    conversation = Conversation(method="GET", path="/long")
+    running = asyncio.create_task(conversation.run(app))
+    await conversation.news.wait()
+    conversation.leave()
+    await running
+    async with _client(app) as client:
+        assert 'handler="/long",method="GET",status="499"} 1.0' in (await client.get("/metrics")).text

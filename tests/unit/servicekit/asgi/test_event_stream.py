@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 
 import orjson
 import pytest
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from servicekit.asgi.errors import ClientGoneError, ErrorBoundary
 from servicekit.asgi.event_stream import open_event_stream
@@ -149,3 +150,27 @@ async def test_stream_lets_other_tasks_run_between_its_events() -> None:
     await Conversation().run(_app(_Source(*[FIRST] * 100)))
     counting.cancel()
     assert turns >= 100
+
+
+async def test_stream_lets_a_client_go_that_reads_no_more() -> None:
+    """Soon after the deadline the wait for its buffer ends, and the source is closed."""
+    source = _Source(FIRST, b"data: 2\n\n", None)
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        await request.body()
+        response = await open_event_stream(request, source.events, deadline=time.monotonic() - 0.98)
+        with pytest.raises(ClientGoneError, match="stopped reading"):
+            await response(scope, receive, send)
+
+    conversation = Conversation()
+    taken = 0
+
+    async def full_buffer(message: Message) -> None:
+        nonlocal taken
+        taken += 1
+        if taken > 2:
+            await asyncio.Event().wait()
+
+    await route(conversation.scope, conversation.receive, full_buffer)
+    assert source.is_closed

@@ -86,3 +86,13 @@ async def test_start_reports_the_problems_of_all_engines(
         await registry_without_files.start()
     files = [problem.split(":")[0] for problem in caught.value.problems]
     assert files == [str(tmp_path / "a.gguf"), str(tmp_path / "b.gguf")]
+
+
+async def test_only_the_default_model_decides_whether_the_service_is_ready(refused_url: str) -> None:
+    """An alias of a server that is off makes nothing unready; a default that is off does."""
+    off = ModelEntry(provider="openai_compatible", model="off", base_url=f"{refused_url}/v1")
+    also_off = ModelEntry(provider="openai_compatible", model="also", base_url=f"{refused_url}/v1")
+    async with HttpClient() as client:
+        problems = await EngineRegistry(catalog(off=off, also=also_off), client).problems()
+    assert len(problems) == 1
+    assert "'off'" in problems[0]
