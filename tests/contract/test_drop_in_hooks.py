@@ -33,7 +33,7 @@ from tests.support.megaservices import (
     remote,
     tokens,
 )
-from tests.support.scripted_upstream import ScriptedUpstream
+from tests.support.scripted_upstream import Script, ScriptedUpstream
 from tests.support.scripts import CUT, DONE, answer, completion, openai_events, openai_stream, stream
 from tests.support.serving import serving
 
@@ -297,6 +297,37 @@ async def test_generator_gets_one_event_per_item_and_may_stop_early(
     assert [event.count(b"data: ") for event in seen] == [1, 1]
     assert chunks_in(body)[-1]["grader"] == {"score": 1}
     assert grader.requests[0].json["text"] == "ABC"
+
+
+def _doc_sum_generator(_self: object, gen: Iterator[bytes], **_kwargs: Any) -> Iterator[str]:
+    """Read LangServe's `ops` and OpenAI's chunks, as a summary megaservice does; what is neither becomes nothing."""
+    for event in gen:
+        document = event[event.find(b"{") : event.rfind(b"}") + 1]
+        data = orjson.loads(document) if document else {}
+        if "ops" in data:
+            yield f"data: {data['ops'][0]['value'].encode()!r}\n\n"
+        elif data.get("choices") and data["choices"][0]["delta"].get("content"):
+            yield f"data: {data['choices'][0]['delta']['content'].encode()!r}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+OPS = [b'data: {"ops": [{"op": "add", "path": "/streamed_output/-", "value": "A sum."}]}\n\n', DONE]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [stream(*OPS), answer(200, {"text": "A sum."}), openai_stream(["A sum."]), completion("A sum.")],
+    ids=["ops", "text", "chunks", "completion"],
+)
+async def test_doc_sum_generator_reads_every_dialect(
+    scripted_upstream: UpstreamFactory, monkeypatch: pytest.MonkeyPatch, script: Script
+) -> None:
+    """Also where the service answers JSON, because the hook on the inputs asked for no stream."""
+    monkeypatch.setattr(ServiceOrchestrator, "align_generator", _doc_sum_generator)
+    llm = await scripted_upstream(script)
+    megaservice = flow(ServiceOrchestrator(), remote("llm", llm, "/v1/docsum"))
+    result_dict, _graph = await megaservice.schedule({"text": "A long text."})
+    assert await read(result_dict[LLM]) == b"data: b'A sum.'\n\ndata: [DONE]\n\n"
 
 
 async def test_hook_by_subclass_may_return_any_value(scripted_upstream: UpstreamFactory) -> None:

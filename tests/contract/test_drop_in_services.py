@@ -112,6 +112,22 @@ async def test_text_of_an_input_becomes_the_message_of_an_openai_endpoint(script
     assert llm.requests[0].json == {"messages": MESSAGES, "stream": False}
 
 
+async def test_translation_asked_with_opeas_query_answers_opeas_text(scripted_upstream: UpstreamFactory) -> None:
+    """As the published megaservice asks, whichever server is behind OpenAI's path."""
+    openai, opea = await scripted_upstream(completion("Ciao!")), await scripted_upstream(answer(200, {"text": "Ciao!"}))
+    for upstream in (openai, opea):
+        megaservice = flow(ServiceOrchestrator(), remote("llm", upstream, CHAT_PATH))
+        result_dict, graph = await megaservice.schedule({"query": "Translate: Hello!"}, LLMParams(stream=False))
+        assert result_dict[graph.all_leaves()[-1]]["text"] == "Ciao!"
+
+
+async def test_translation_streams_opeas_tokens_from_openais_path(scripted_upstream: UpstreamFactory) -> None:
+    """OPEA's own LLM service writes them there."""
+    llm = await scripted_upstream(tokens("Ciao", "!"))
+    result_dict, _graph = await flow(ServiceOrchestrator(), remote("llm", llm, CHAT_PATH)).schedule({"query": "Hi"})
+    assert await read(result_dict[LLM]) == b"data: b'Ciao'\n\ndata: b'!'\n\ndata: [DONE]\n\n"
+
+
 async def test_model_object_is_an_input_too(scripted_upstream: UpstreamFactory) -> None:
     """A pydantic request travels as its fields, without nulls."""
     service = await scripted_upstream(answering(lambda doc: {"text": doc["text"] + "!"}))

@@ -29,6 +29,14 @@ def test_events_of_opea_tokens_are_text_and_pass_unchanged() -> None:
     assert events.whole == {"text": "Perch\u00e9it'sit's"}
 
 
+def test_events_of_text_completions_are_text() -> None:
+    """OpenAI's older kind, which some of OPEA's services still write."""
+    payload = b'{"object":"text_completion","choices":[{"index":0,"text":"yes","finish_reason":"stop"}]}'
+    events, parts = _read(payload)
+    assert parts == [StreamPart(b"data: " + payload + b"\n\n", "yes")]
+    assert events.whole["choices"][0]["message"]["content"] == "yes"
+
+
 def test_events_of_plain_text_are_text() -> None:
     """Some services write neither tokens nor JSON."""
     events, parts = _read(b"Ciao", b" a tutti", b"[DONE]")
