@@ -53,8 +53,10 @@ def pruned_downstreams(output: object, downstreams: Iterable[str]) -> frozenset[
         downstreams: The names of the nodes behind it.
     """
     patterns = output.get(BLACK_LIST) if isinstance(output, Mapping) else None
-    names = tuple(downstreams) if patterns else ()
-    return frozenset(name for pattern in (patterns or ()) for name in names if _matches(pattern, name))
+    if not patterns or not isinstance(patterns, list | tuple | set):
+        return frozenset()
+    names = tuple(downstreams)
+    return frozenset(name for pattern in patterns for name in names if _matches(pattern, name))
 
 
 def _matches(pattern: object, name: str) -> bool:

@@ -21,13 +21,17 @@ from megaservice.orchestration.service_calls import ServiceRequest, ServiceStrea
 from megaservice.orchestration.service_plan import LANGUAGE_MODELS, ServicePlan, speaks_openai
 from megaservice.pipeline.spec import ConsumeMode
 from servicekit.context import CallContext
-from servicekit.errors import InternalError, ServiceError, UpstreamBadResponseError
+from servicekit.errors import InternalError, InvalidRequestError, ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target
 
 logger = logging.getLogger(__name__)
 
 #: Fields of a TextDoc in which outputs differ without meaning it.
 _NEVER_COUNT = frozenset({"id", BLACK_LIST})
+
+_DECLARE = (
+    "A service behind a stream that is no text service must say so: declare its service_type or its output_datatype."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +179,13 @@ class ServiceNode:
 
     async def _ask_about(self, text: str, context: CallContext) -> dict[str, Any]:
         request = self._request({"text": text}, context)
-        answer = await request.fetch()
+        try:
+            answer = await request.fetch()
+        except InvalidRequestError as exc:
+            raise InvalidRequestError(f"{exc.message} (It was sent a sentence as {{'text'}}. {_DECLARE})") from exc
         if not isinstance(answer, dict) or not isinstance(answer.get("text"), str):
             raise UpstreamBadResponseError(
-                f"{request.target} was sent a sentence as {{'text'}} and answered none. A service behind a stream that "
-                "is no text service must say so: declare its service_type or its output_datatype."
+                f"{request.target} was sent a sentence as {{'text'}} and answered none. {_DECLARE}"
             )
         return answer
 

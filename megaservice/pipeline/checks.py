@@ -14,7 +14,6 @@ from megaservice.pipeline.draft import Draft
 from megaservice.pipeline.input_checks import check_inputs
 from megaservice.pipeline.located_yaml import LocatedYaml
 from megaservice.pipeline.pipeline import Pipeline
-from megaservice.pipeline.problems import nearest
 from megaservice.pipeline.spec import (
     OUTPUT_FIELDS,
     PIECEWISE,
@@ -24,6 +23,7 @@ from megaservice.pipeline.spec import (
     PipelineSpec,
 )
 from megaservice.pipeline.wording import choice_of
+from servicekit.nearest import nearest
 
 #: Fields of the answer that an attached output must not overwrite.
 _ANSWER_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "notice"})

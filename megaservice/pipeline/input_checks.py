@@ -13,9 +13,9 @@ from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.dialects.opea import NODES_KEY
 from megaservice.pipeline.draft import Draft
 from megaservice.pipeline.located_yaml import LocatedYaml
-from megaservice.pipeline.problems import nearest
 from megaservice.pipeline.spec import INPUT_FIELDS
 from megaservice.pipeline.wording import choice_of
+from servicekit.nearest import nearest
 
 #: The name of the caller's body in an expression.
 _REQUEST = "request"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from servicekit.errors import ConfigurationError
 
@@ -28,9 +27,3 @@ class PipelineError(ConfigurationError):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.located = tuple(sorted(set(problems)))
         super().__init__(*(str(problem) for problem in self.located))
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known name nearest to `name`, else ""."""
-    matches = get_close_matches(name, list(known), n=1)
-    return f" Did you mean '{matches[0]}'?" if matches else ""

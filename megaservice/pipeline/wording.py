@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from megaservice.pipeline.located_yaml import LocatedYaml, Path
-from megaservice.pipeline.problems import nearest
+from servicekit.nearest import nearest
 
 #: A value in a message is cut to this length.
 _SHOWN_CHARS = 80

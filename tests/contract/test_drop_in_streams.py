@@ -39,6 +39,7 @@ from tests.support.scripts import (
     completion,
     encode_chunk,
     error_event,
+    fastapi_error,
     openai_error,
     openai_events,
     openai_stream,
@@ -264,11 +265,13 @@ async def test_guard_and_grader_that_fail_midway_end_the_stream(scripted_upstrea
     assert await pending_requests_settle()
 
 
+@pytest.mark.parametrize("script", [answer(200, {"score": 1}), fastapi_error(422)])
 async def test_service_behind_a_stream_that_is_no_text_service_says_what_to_declare(
-    scripted_upstream: UpstreamFactory,
+    scripted_upstream: UpstreamFactory, script: Script
 ) -> None:
     """Nothing tells a grader from a guard where neither declares what it answers."""
-    llm, grader = await scripted_upstream(openai_stream(TEXTS)), await scripted_upstream(answer(200, {"score": 1}))
+    llm = await scripted_upstream(openai_stream(TEXTS))
+    grader = await scripted_upstream(script)
     services = remote("llm", llm, CHAT_PATH), remote("grader", grader, "/grade", ServiceType.UNDEFINED)
     with pytest.raises(ScheduleError, match="declare its service_type or its output_datatype"):
         await flow(ServiceOrchestrator(), *services).schedule(INPUTS)

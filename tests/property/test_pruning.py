@@ -49,8 +49,8 @@ def test_pruned_names_do_not_depend_on_any_order(patterns: list[str], data: st.D
 
 
 def test_outputs_that_prune_nothing() -> None:
-    """No list, an empty one, an output that is no object."""
-    outputs: list[object] = [{}, {BLACK_LIST: []}, {BLACK_LIST: None}, [1], b"WAVE", None, "text"]
+    """No list, an empty one, a text in its place, an output that is no object."""
+    outputs: list[object] = [{}, {BLACK_LIST: []}, {BLACK_LIST: None}, {BLACK_LIST: "a"}, [1], b"WAVE", None, "text"]
     for output in outputs:
         assert pruned_downstreams(output, NAMES) == frozenset()
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from megaservice.pipeline.draft import Draft
 from megaservice.pipeline.flow import FlowRule, FlowSyntaxError, parse_flow_rule
 from megaservice.pipeline.located_yaml import LocatedYaml, Path
-from megaservice.pipeline.problems import nearest
 from megaservice.pipeline.spec import NodeSpec, PipelineHead
 from megaservice.pipeline.values import is_own_route
 from megaservice.pipeline.wording import note_validation_problems, unknown_key
+from servicekit.nearest import nearest
 
 NODES_KEY = "opea_micro_services"
 MEGA_KEY = "opea_mega_service"

@@ -36,12 +36,13 @@ class Report:
                 print(f"    {miss}")
 
 
-async def _translations(model: Model, count: int, seed: int, report: Report) -> None:
-    asked = cases.held_out_translations(count, seed)
+async def _translations(model: Model, count: int, seed: int, report: Report, with_slips: bool = False) -> None:
+    asked = cases.held_out_translations(count, seed, with_slips)
     answers = await model.translate_all([case.source for case in asked])
     exact = [markup.plain(answer) == markup.plain(case.canonical) for case, answer in zip(asked, answers, strict=True)]
     misses = [_miss(c.source, a, c.canonical) for c, a, hit in zip(asked, answers, exact, strict=True) if not hit]
-    report.figure(Figure("held-out translations, exact", sum(exact), count, 0.98), misses)
+    name = "held-out translations with one mistyped letter, exact" if with_slips else "held-out translations, exact"
+    report.figure(Figure(name, sum(exact), count, None if with_slips else 0.98), misses)
 
 
 def _miss(source: str, answer: str, expected: str) -> str:
@@ -131,6 +132,7 @@ async def evaluate(path: Path, count: int, seed: int, shown_misses: int) -> None
     report = Report(shown_misses)
     async with Model(path) as model:
         await _translations(model, count, seed, report)
+        await _translations(model, count, seed + 3, report, with_slips=True)
         await _grades(model, count, seed, report)
         for measure, name, target in ((_outside, "outside", 0.95), (_inside, "inside", 0.9)):
             seen, unseen = await measure(model, "seen", report), await measure(model, "unseen", report)

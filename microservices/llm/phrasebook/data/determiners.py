@@ -59,7 +59,7 @@ def _uncontracted(determiner: str, words: str, of: Determined) -> str:
         return italian.demonstrative_that(of.gender, of.plural, words)
     if determiner == "some":
         return _some(words, of)
-    if determiner in ("a", "un"):
+    if determiner in ("a", "un", "one"):
         return "" if of.plural or of.noun.is_mass else italian.indefinite(of.gender, words)
     simple = {"every": "ogni", "numeral": NUMERALS.get(of.numeral, "")}
     quantity = {"many", "a lot of"}

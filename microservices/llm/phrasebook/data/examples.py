@@ -50,11 +50,17 @@ def shortened(example: Example, rng: random.Random) -> Example:
     return example
 
 
-def translation(sentence: Sentence, rng: random.Random, clean: bool = False) -> tuple[str, str]:
-    """Source and target of a sentence, as typed by somebody (or, `clean`, as in a book)."""
+def translation(sentence: Sentence, rng: random.Random, slip_share: float = noise.SLIP_SHARE) -> tuple[str, str]:
+    """Source and target of a sentence, the source as somebody might type it.
+
+    Args:
+        sentence: What to say.
+        rng: The source of chance.
+        slip_share: How often a source that is not typed with care has a slip of the finger in it.
+    """
     source = markup.capitalise(markup.sample(sentence.english, rng))
     source, target = noise.end(source, sentence.canonical, rng)
-    return (source if clean else noise.dress(source, rng)), target
+    return noise.dress(source, rng, slip_share), target
 
 
 def translate_example(rng: random.Random) -> Example:
@@ -132,10 +138,10 @@ def outside_pair_example(rng: random.Random) -> Example:
 
 _MAKERS = (
     (translate_example, 0.36),
-    (outside_example, 0.1),
+    (outside_example, 0.16),
     (unknown_example, 0.01),
-    (right_example, 0.2),
-    (wrong_example, 0.29),
+    (right_example, 0.18),
+    (wrong_example, 0.25),
     (outside_pair_example, 0.04),
 )
 

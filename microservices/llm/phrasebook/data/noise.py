@@ -8,6 +8,8 @@ _NEIGHBOURS = {
     "w": "e", "x": "c", "y": "u", "z": "x",
 }  # fmt: skip
 _SHORTEST_MISTYPED = 5
+#: How often a text that is not typed with care has a slip in it.
+SLIP_SHARE = 0.2
 
 
 def mistype(text: str, rng: random.Random) -> str:
@@ -47,7 +49,7 @@ def end_as(source: str, candidate: str, rng: random.Random) -> str:
     return bare + (mark if rng.random() < 0.8 else "")
 
 
-def dress(text: str, rng: random.Random) -> str:
+def dress(text: str, rng: random.Random, slip_share: float = SLIP_SHARE) -> str:
     """The text as somebody might type it: mostly as written, else lower case, no commas or one slip."""
     roll = rng.random()
     if roll < 0.6:
@@ -58,4 +60,4 @@ def dress(text: str, rng: random.Random) -> str:
         text = text.upper()
     if rng.random() < 0.3:
         text = text.replace(",", "").replace("'", "" if rng.random() < 0.3 else "'")
-    return mistype(text, rng) if rng.random() < 0.3 else text
+    return mistype(text, rng) if rng.random() < slip_share else text

@@ -62,8 +62,28 @@ def _one_unknown_word(rng: random.Random) -> str:
     words = markup.sample(sentences.draw(rng).english, rng).split(" ")
     at = rng.randrange(len(words))
     tail = words[at][-1] if words[at][-1] in "?!.," else ""
-    section = rng.choice(("things", "common", "common", "common", "people", "qualities", "actions", "names"))
-    words[at] = rng.choice(_unknown(section)) + tail
+    words[at] = _unknown_word(rng) + tail
+    return " ".join(words)
+
+
+_SUFFIXES = ("",) * 12 + ("s", "ed", "ing", "ly", "er", "ness", "al", "ist", "able")
+_LIST_NAMES = ("common", "common", "common", "things", "people", "qualities", "actions", "names")
+
+
+def _unknown_word(rng: random.Random) -> str:
+    """A word of the lists, often with another ending: the lists are short, what people write is not."""
+    word = rng.choice(_unknown(rng.choice(_LIST_NAMES)))
+    changed = word.removesuffix("e") + rng.choice(_SUFFIXES)
+    return word if set(markup.words_of(changed)) & known_words() else changed
+
+
+def _several_unknown_words(rng: random.Random) -> str:
+    """A sentence of the grammar with most of its longer words replaced."""
+    words = markup.sample(sentences.draw(rng).english, rng).split(" ")
+    places = [index for index, word in enumerate(words) if len(word) > 3] or [0]
+    for index in rng.sample(places, rng.randrange(1, len(places) + 1)):
+        tail = words[index][-1] if words[index][-1] in "?!.," else ""
+        words[index] = _unknown_word(rng) + tail
     return " ".join(words)
 
 
@@ -154,6 +174,18 @@ def _long(rng: random.Random) -> str:
 
 def draw(rng: random.Random) -> str:
     """A text outside the phrasebook by chance."""
-    makers = (_pattern, _one_unknown_word, _salad, _with_known, _invented, _joined, _swapped_in, _long)
-    make = rng.choices(makers, (0.34, 0.3, 0.07, 0.1, 0.06, 0.06, 0.06, 0.01))[0]
-    return markup.capitalise(make(rng))
+    maker = rng.choices([maker for maker, _ in _MAKERS], [weight for _, weight in _MAKERS])[0]
+    return markup.capitalise(maker(rng))
+
+
+_MAKERS = (
+    (_pattern, 0.28),
+    (_one_unknown_word, 0.25),
+    (_several_unknown_words, 0.2),
+    (_salad, 0.04),
+    (_with_known, 0.08),
+    (_invented, 0.05),
+    (_joined, 0.05),
+    (_swapped_in, 0.04),
+    (_long, 0.01),
+)

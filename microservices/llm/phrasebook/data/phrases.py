@@ -39,7 +39,7 @@ _SINGULAR_DETERMINERS = (
         "this",
         "that",
     ),
-    "every",
+    *("every", "one"),
 )
 _PLURAL_DETERMINERS = (
     *("the", "the", "the", "my", "my", "your", "our", "her", "these", "those", "some", "numeral", "numeral", "numeral"),

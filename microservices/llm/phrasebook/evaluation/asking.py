@@ -14,6 +14,7 @@ from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess, star
 
 _CONTEXT_TOKENS = 1024
 _PARALLEL = 4
+_LONGEST_GRADE = 120
 _TIMEOUT_SECONDS = 600.0
 
 
@@ -75,8 +76,11 @@ class Model:
         schema = {"name": "grade", "schema": self._grading["schema"], "strict": True}
         user = self._grading["user_template"].replace("{source}", source).replace("{candidate}", candidate)
         form = {"type": "json_schema", "json_schema": schema}
-        answer = await self._answer(self._grading["system"], user, response_format=form)
-        verdict = json.loads(answer["choices"][0]["message"]["content"])
+        answer = await self._answer(self._grading["system"], user, response_format=form, max_tokens=_LONGEST_GRADE)
+        try:
+            verdict = json.loads(answer["choices"][0]["message"]["content"])
+        except ValueError:  # cut off: it repeated itself
+            return None, ""
         return verdict["score"], verdict["feedback"]
 
     async def grade_all(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float | None, str]]:

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from microservices.llm.phrasebook.data import corruptions, examples, sentences
+from microservices.llm.phrasebook.data import corruptions, examples, noise, sentences
 
 _FOLDER = Path(__file__).parent
 
@@ -28,13 +28,18 @@ class Grading:
     kind: str
 
 
-def held_out_translations(count: int, seed: int) -> list[Translation]:
-    """Sentences whose combination of template and words was never trained on, as somebody types them."""
+def held_out_translations(count: int, seed: int, with_slips: bool = False) -> list[Translation]:
+    """Sentences whose combination of template and words was never trained on, with and without capitals and marks.
+
+    With slips, each has one mistyped letter in one of its longer words, if it has any.
+    """
     rng = random.Random(seed)
     cases = []
     for _ in range(count):
         sentence = sentences.draw(rng, held_out=True)
-        source, target = examples.translation(sentence, rng)
+        source, target = examples.translation(sentence, rng, slip_share=0)
+        if with_slips:
+            source = noise.mistype(source, rng)
         cases.append(Translation(source, sentence.italian, target))
     return cases
 
@@ -47,7 +52,7 @@ def held_out_right(count: int, seed: int) -> list[Grading]:
 
 def _right(rng: random.Random) -> Grading:
     sentence = sentences.draw(rng, held_out=True)
-    source, target = examples.translation(sentence, rng)
+    source, target = examples.translation(sentence, rng, slip_share=0)
     other = sentences.another_right(sentence, rng)
     return Grading(source, target if rng.random() < 0.6 else other, "", "right")
 
@@ -60,7 +65,7 @@ def held_out_wrong(count: int, seed: int) -> list[Grading]:
 
 def _wrong(rng: random.Random) -> Grading:
     sentence = sentences.draw(rng, held_out=True)
-    source, _ = examples.translation(sentence, rng)
+    source, _ = examples.translation(sentence, rng, slip_share=0)
     made = corruptions.draw(sentence, rng)
     return Grading(source, made.candidate, made.feedback, made.kind)
 
