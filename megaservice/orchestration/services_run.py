@@ -41,6 +41,7 @@ class ServicesRun(GraphRun):
         self._plan = call.plan
         self._streams_answer = bool(call.plan.answers)
         self._open = set(call.plan.answers)
+        self._attached = {answer: list(names) for answer, names in call.plan.attached.items()}
 
     async def start(self) -> dict[str, StreamPart]:
         """Run every node that need not wait for a reader, and wait for the first part of each answer.
@@ -57,7 +58,9 @@ class ServicesRun(GraphRun):
         except BaseException:
             await self.close()
             raise
-        self._open &= firsts.keys()
+        for answer in self._plan.answers:
+            if answer not in firsts:
+                await self.leave(answer)
         if not self._open:
             await self.close()
         return firsts
@@ -97,8 +100,9 @@ class ServicesRun(GraphRun):
         Raises:
             ServiceError: One of them failed.
         """
-        names = self._plan.attached[answer]
+        names = self._attached[answer]
         await self._unless_failed(self._settled((answer, *names)))
+        self._attached[answer] = []
         ended = [self._nodes[name] for name in names if self._nodes[name].status is NodeStatus.SUCCEEDED]
         if not ended:
             return None
@@ -112,8 +116,17 @@ class ServicesRun(GraphRun):
             await self._readers[answer].aclose()
         self._nodes[answer].cancel()
         self._open.discard(answer)
+        self._pass_on_attached(answer)
         if not self._open:
             await self.close()
+
+    def _pass_on_attached(self, answer: str) -> None:
+        """Let what an answer would have carried travel with another one that leads to it and is still read."""
+        for name in self._attached[answer]:
+            others = [other for other in self._plan.answers if other in self._open & self._dag.ancestors(name)]
+            if others:
+                self._attached[others[-1]].append(name)
+        self._attached[answer] = []
 
     async def _begun(self) -> dict[str, StreamPart]:
         await self._settled(self._plan.early)

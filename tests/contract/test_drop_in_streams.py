@@ -184,6 +184,28 @@ async def test_stream_that_is_dropped_unread_is_cancelled(scripted_upstream: Ups
     assert await pending_requests_settle()
 
 
+async def test_judge_of_two_streams_travels_with_the_one_that_is_read(scripted_upstream: UpstreamFactory) -> None:
+    """It sees the text of that one alone; read both, and it sees both and comes in the last one's end."""
+    ups = [await scripted_upstream(openai_stream([name] * 3)) for name in "ab"]
+    grader = await scripted_upstream(answer(200, {"score": 1}))
+    megaservice, judge = ServiceOrchestrator(), _grader(grader)
+    services = [remote(name, upstream, CHAT_PATH) for name, upstream in zip("ab", ups, strict=True)]
+    for service in (*services, judge):
+        megaservice.add(service)
+    assert all(megaservice.flow_to(service, judge) for service in services)
+    result_dict, _graph = await megaservice.schedule(INPUTS)
+    del result_dict["b/MicroService"]
+    gc.collect()
+    body = await read(result_dict["a/MicroService"])
+    assert chunks_in(body)[-1]["grader"] == {"score": 1}
+    assert grader.requests[0].json["text"] == "aaa"
+    result_dict, _graph = await megaservice.schedule(INPUTS)
+    first, last = await asyncio.gather(*(read(response) for response in result_dict.values()))
+    assert b"grader" not in first
+    assert chunks_in(last)[-1]["grader"] == {"score": 1}
+    assert await pending_requests_settle()
+
+
 async def test_other_branches_end_before_the_results_are_there(scripted_upstream: UpstreamFactory) -> None:
     """A service beside the streaming LLM has its output in the result, not in the stream."""
     llm = await scripted_upstream(openai_stream(["a"]))
