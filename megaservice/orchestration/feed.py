@@ -20,11 +20,12 @@ class Feed:
     Args:
         parts: The source; it ends where it fails, and whoever made it knows why. Closed with the feed.
         reader_count: How many readers there will be.
+        bound: How many parts a reader may be behind.
     """
 
-    def __init__(self, parts: AsyncGenerator[StreamPart], reader_count: int) -> None:
+    def __init__(self, parts: AsyncGenerator[StreamPart], reader_count: int, bound: int = _BOUND) -> None:
         self._parts = parts
-        self._branches = [_Branch() for _ in range(reader_count)] if reader_count > 1 else []
+        self._branches = [_Branch(bound) for _ in range(reader_count)] if reader_count > 1 else []
         self._unread = list(self._branches)
         self._pumping: asyncio.Task[None] | None = None
 
@@ -66,9 +67,9 @@ class Feed:
 class _Branch:
     """What one reader has not read yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: int) -> None:
         # None wakes a reader that waits when the source has ended.
-        self._queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(_BOUND)
+        self._queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(bound)
         self._left = False
         self._ended = False
 

@@ -46,6 +46,9 @@ class GraphRun:
         answers: The nodes whose streams the client reads, in stream mode.
     """
 
+    #: How many parts the readers of one stream may be apart.
+    feed_bound = 16
+
     def __init__(
         self,
         dag: Dag,
@@ -139,7 +142,7 @@ class GraphRun:
         if node.stream is None:
             self._succeed(node, await node.client.call(call))
         elif reader_count:
-            node.publish(Feed(self._driven(node, node.stream), reader_count))
+            node.publish(Feed(self._driven(node, node.stream), reader_count, self.feed_bound))
         else:
             async with aclosing(self._driven(node, node.stream)) as parts:
                 async for _part in parts:

@@ -30,6 +30,8 @@ class ServicePlan:
         dag: The graph, in the order of registration.
         specs: How each node is used.
         answers: The nodes whose streams are results; none in JSON mode.
+        held: The language models that are asked for the whole though a stream is wanted: another one needs their whole
+            before it can begin, so no reader may pace them.
         late: The nodes that cannot end before the answers are read, the answers among them.
         attached: The leaves behind a streaming answer whose outputs travel in its last chunk, by answer.
     """
@@ -37,6 +39,7 @@ class ServicePlan:
     dag: Dag
     specs: Mapping[str, NodeSpec]
     answers: tuple[str, ...]
+    held: frozenset[str]
     late: frozenset[str]
     attached: Mapping[str, tuple[str, ...]]
 
@@ -67,8 +70,10 @@ def make_plan(services: Mapping[str, Any], links: Links, *, streams: bool) -> Se
             streaming[name] = ConsumeMode.WHOLE
     answers = tuple(name for name in streaming if not any(name in dag.ancestors(other) for other in streaming))
     specs = {name: _spec(services[name], streaming.get(name, ConsumeMode.WHOLE)) for name in dag.nodes}
-    late = _late(dag, specs, answers)
-    return ServicePlan(dag, specs, answers, late, _attached(dag, answers, late))
+    whole = [name for name, mode in streaming.items() if mode is ConsumeMode.WHOLE]
+    held = frozenset(streaming).intersection(frozenset().union(*(dag.ancestors(name) for name in whole)))
+    late = _late(dag, specs, answers, held)
+    return ServicePlan(dag, specs, answers, held, late, _attached(dag, answers, late))
 
 
 def speaks_openai(service: MicroService) -> bool:
@@ -93,12 +98,12 @@ def _spec(service: MicroService, consume: ConsumeMode) -> NodeSpec:
     return NodeSpec.model_construct(service_type=kind, endpoint=service.endpoint_path(None), consume=consume)
 
 
-def _late(dag: Dag, specs: Mapping[str, NodeSpec], answers: tuple[str, ...]) -> frozenset[str]:
+def _late(dag: Dag, specs: Mapping[str, NodeSpec], answers: tuple[str, ...], held: frozenset[str]) -> frozenset[str]:
     """Return the answers, those that they read piece by piece, and all that is behind one of these."""
     flowing = set(answers)
     for name in reversed(dag.order):
         if name in flowing and specs[name].consume is not ConsumeMode.WHOLE:
-            flowing.add(dag.upstreams(name)[0])
+            flowing.update(set(dag.upstreams(name)) - held)
     return frozenset(name for name in dag.nodes if name in flowing or flowing & dag.ancestors(name))
 
 

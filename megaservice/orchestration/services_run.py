@@ -34,6 +34,9 @@ class ServicesRun(GraphRun):
         observer: Is told when tokens come and when the run ends.
     """
 
+    #: Callers may read one answer to its end before they begin with another; so much of that one waits.
+    feed_bound = 4096
+
     def __init__(self, call: ScheduleCall, context: CallContext, observer: RunObserver) -> None:
         clients = {name: ServiceNode(name, call) for name in call.plan.dag.nodes}
         super().__init__(call.plan.dag, clients, call.request(), context, observer, call.plan.answers)
@@ -160,6 +163,9 @@ class ServicesRun(GraphRun):
         for target in targets:
             if target in self._call.graph.graph.get(node.name, ()):
                 self._call.graph.delete_edge(node.name, target)
+
+    def _reader_count(self, node: NodeState) -> int:
+        return 0 if node.name in self._plan.held else super()._reader_count(node)
 
     def _writer(self, _source: NodeState) -> TokenChunks:
         return TokenChunks()

@@ -184,6 +184,34 @@ async def test_stream_that_is_dropped_unread_is_cancelled(scripted_upstream: Ups
     assert await pending_requests_settle()
 
 
+async def test_guards_of_one_stream_can_be_read_one_after_the_other(scripted_upstream: UpstreamFactory) -> None:
+    """What the second has not read yet waits for it."""
+    llm, guard = await scripted_upstream(openai_stream(["One. "] * 50)), await scripted_upstream(shouting())
+    source, first, second = remote("llm", llm, CHAT_PATH), _guard(guard, "first"), _guard(guard, "second")
+    megaservice = flow(ServiceOrchestrator(), source, first)
+    megaservice.add(second)
+    megaservice.flow_to(source, second)
+    result_dict, _graph = await megaservice.schedule(INPUTS)
+    bodies = [await read(result_dict[f"{name}/MicroService"]) for name in ("first", "second")]
+    assert bodies[0] == bodies[1]
+    assert bodies[0].count(b"ONE.") == 50
+    assert len(llm.requests) == 1
+
+
+async def test_guard_beside_an_llm_that_needs_the_whole(scripted_upstream: UpstreamFactory) -> None:
+    """The first LLM must end before the second can begin, so nobody's reading may pace it."""
+    llm, guard = await scripted_upstream(completion("One. Two.")), await scripted_upstream(shouting())
+    second = await scripted_upstream(openai_stream(["Due."]))
+    source, text = remote("llm", llm, CHAT_PATH), _guard(guard)
+    megaservice = flow(ServiceOrchestrator(), source, remote("second", second, CHAT_PATH))
+    megaservice.add(text)
+    megaservice.flow_to(source, text)
+    result_dict, _graph = await megaservice.schedule(INPUTS)
+    assert text_of_chunks(await read(result_dict["second/MicroService"])) == "Due."
+    assert await read(result_dict[GUARD]) == b"data: b'ONE.'\n\ndata: b' TWO.'\n\ndata: [DONE]\n\n"
+    assert [request.json["text"] for request in guard.requests] == ["One.", " Two."]
+
+
 async def test_judge_of_two_streams_travels_with_the_one_that_is_read(scripted_upstream: UpstreamFactory) -> None:
     """It sees the text of that one alone; read both, and it sees both and comes in the last one's end."""
     ups = [await scripted_upstream(openai_stream([name] * 3)) for name in "ab"]
