@@ -139,8 +139,10 @@ class ServicesRun(GraphRun):
             if self._nodes[name].status is not NodeStatus.SKIPPED:
                 begun.append(name)
                 self._readers[name] = self._reader(self._nodes[name])
-        firsts = await asyncio.gather(*(first_part(self._readers[name], short_name(name)) for name in begun))
-        return dict(zip(begun, firsts, strict=True))
+        waiting = [first_part(self._readers[name], short_name(name)) for name in begun]
+        # All of them, so that none is still being read when the run is closed; a failure cancels the others.
+        firsts = await asyncio.gather(*waiting, return_exceptions=True)
+        return {name: _raised(first) for name, first in zip(begun, firsts, strict=True)}
 
     async def _upstreams_done(self, node: NodeState, source: NodeState | None) -> None:
         await super()._upstreams_done(node, source)
@@ -181,6 +183,12 @@ class ServicesRun(GraphRun):
         stream = self._nodes[answer].stream
         whole = stream.whole() if isinstance(stream, ServiceStream) else {}
         return {key: whole[key] for key in _HEAD_FIELDS if key in whole}
+
+
+def _raised(first: StreamPart | BaseException) -> StreamPart:
+    if isinstance(first, BaseException):
+        raise first
+    return first
 
 
 def _attachable(value: object) -> str:

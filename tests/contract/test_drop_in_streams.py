@@ -327,7 +327,8 @@ async def test_service_behind_a_stream_that_is_no_text_service_says_what_to_decl
         await flow(ServiceOrchestrator(), *services).schedule(INPUTS)
 
 
-async def test_failing_sibling_cancels_the_others(scripted_upstream: UpstreamFactory) -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_failing_sibling_cancels_the_others(scripted_upstream: UpstreamFactory, *, stream: bool) -> None:
     """Stock's row "a node fails": siblings ran on."""
     slow, broken = (
         await scripted_upstream(completion("x", after_seconds=30)),
@@ -335,7 +336,7 @@ async def test_failing_sibling_cancels_the_others(scripted_upstream: UpstreamFac
     )
     megaservice = ServiceOrchestrator().add(remote("slow", slow, CHAT_PATH)).add(remote("broken", broken, CHAT_PATH))
     with pytest.raises(ScheduleError, match="node 'broken'"):
-        await megaservice.schedule(INPUTS, LLMParams(stream=False))
+        await megaservice.schedule(INPUTS, LLMParams(stream=stream))
     await slow.wait_until_idle()
     assert slow.requests[0].client_left_at is not None
     assert await pending_requests_settle()
