@@ -53,7 +53,7 @@ def learning_share(progress: float) -> float:
     if progress < _RISE_END:
         return progress / _RISE_END
     left = (1 - progress) / (1 - _PLATEAU_END)
-    return max(0.0, min(1.0, left)) ** 3
+    return max(0.0, min(1.0, left)) ** 2
 
 
 def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:

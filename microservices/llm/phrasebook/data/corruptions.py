@@ -214,11 +214,11 @@ def other_language(_sentence: Sentence, rng: random.Random) -> Corruption | None
 
 
 _MAKERS: tuple[tuple[Callable[[Sentence, random.Random], Corruption | None], float], ...] = (
-    (other_choice, 0.52),
+    (other_choice, 0.55),
     (replaced, 0.08),
     (missing, 0.09),
-    (added, 0.06),
-    (swapped, 0.05),
+    (added, 0.05),
+    (swapped, 0.03),
     (gender, 0.06),
     (part_untranslated, 0.04),
     (untranslated, 0.04),

@@ -52,11 +52,11 @@ def end_as(source: str, candidate: str, rng: random.Random) -> str:
 def dress(text: str, rng: random.Random, slip_share: float = SLIP_SHARE) -> str:
     """The text as somebody might type it: mostly as written, else lower case, no commas or one slip."""
     roll = rng.random()
-    if roll < 0.6:
+    if roll < 0.7:
         return text
-    if roll < 0.8:
+    if roll < 0.88:
         text = text.lower()
-    elif roll < 0.83:
+    elif roll < 0.9:
         text = text.upper()
     if rng.random() < 0.3:
         text = text.replace(",", "").replace("'", "" if rng.random() < 0.3 else "'")

@@ -179,11 +179,11 @@ def draw(rng: random.Random) -> str:
 
 
 _MAKERS = (
-    (_pattern, 0.28),
-    (_one_unknown_word, 0.25),
-    (_several_unknown_words, 0.2),
-    (_salad, 0.04),
-    (_with_known, 0.08),
+    (_pattern, 0.26),
+    (_one_unknown_word, 0.22),
+    (_several_unknown_words, 0.27),
+    (_salad, 0.03),
+    (_with_known, 0.07),
     (_invented, 0.05),
     (_joined, 0.05),
     (_swapped_in, 0.04),
