@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -71,10 +72,20 @@ def _upstream(behaviours: dict[str, str]) -> Any:  # noqa: ANN401 - a script
     return script
 
 
-async def _check(behaviours: dict[str, str], edges: list[tuple[str, str]], taken: str) -> None:
+class Rewriting(ServiceOrchestrator):
+    """Has a hook that passes every event on, in its thread."""
+
+    def align_generator(self, gen: Iterator[bytes], **_kwargs: Any) -> Iterator[str]:
+        """Return the events as text."""
+        return (event.decode() for event in gen)
+
+
+async def _check(
+    kind: type[ServiceOrchestrator], behaviours: dict[str, str], edges: list[tuple[str, str]], taken: str
+) -> None:
     async with ScriptedUpstream(_upstream(behaviours)) as upstream:
         services = {name: _service(name, upstream) for name in behaviours}
-        megaservice = ServiceOrchestrator()
+        megaservice = kind()
         for service in services.values():
             megaservice.add(service)
         for first, second in edges:
@@ -95,19 +106,31 @@ async def _take(result_dict: dict[str, Any], graph: DAG, taken: str) -> None:
         del streams[1:]
     if taken == "none":
         streams.clear()
+    if taken == "begin":
+        for response in streams:
+            body_iterator: Any = response.body_iterator
+            await anext(body_iterator)
+            await body_iterator.aclose()
+        return
     for body in await asyncio.gather(*(read(response) for response in streams)):
         assert body.endswith(DONE) != ("error" in (chunks_in(body) or [{}])[-1])
 
 
 @EXAMPLES
-@given(graph=graphs(), taken=st.sampled_from(["all", "all", "first", "none"]))
-def test_streams_end_and_leave_nothing_behind(graph: tuple[dict[str, str], list[tuple[str, str]]], taken: str) -> None:
+@given(
+    graph=graphs(),
+    taken=st.sampled_from(["all", "all", "first", "begin", "none"]),
+    kind=st.sampled_from([ServiceOrchestrator, Rewriting]),
+)
+def test_streams_end_and_leave_nothing_behind(
+    graph: tuple[dict[str, str], list[tuple[str, str]]], taken: str, kind: type[ServiceOrchestrator]
+) -> None:
     """Whatever fails, is pruned, or is never read; the leaves of the returned graph have results."""
     behaviours, edges = graph
 
     async def run() -> None:
         async with asyncio.timeout(10):
-            await _check(behaviours, edges, taken)
+            await _check(kind, behaviours, edges, taken)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not others
 
