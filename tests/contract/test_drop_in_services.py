@@ -170,11 +170,11 @@ async def test_deadline_ends_a_run_that_waits(scripted_upstream: UpstreamFactory
     """What is left travels as a header; when nothing is, the answer is a 504."""
     llm = await scripted_upstream(silence())
     megaservice = flow(ServiceOrchestrator(), remote("llm", llm, CHAT_PATH))
-    context = CallContext("req_mine", deadline=time.monotonic() + 0.2)
+    context = CallContext("req_mine", deadline=time.monotonic() + 1.0)
     with pytest.raises(ScheduleError) as caught:
         await megaservice.schedule({"messages": MESSAGES}, context=context)
     assert caught.value.status_code == 504
-    assert 0 < int(llm.requests[0].headers["x-request-timeout-ms"]) <= 200
+    assert 0 < int(llm.requests[0].headers["x-request-timeout-ms"]) <= 1000
     assert await pending_requests_settle()
 
 
@@ -182,9 +182,11 @@ async def test_caller_that_is_cancelled_again_and_again_leaves_nothing(scripted_
     """As Starlette's middlewares cancel a handler whose client has left."""
     llm = await scripted_upstream(silence())
     megaservice = flow(ServiceOrchestrator(), remote("llm", llm, CHAT_PATH))
-    for parameters in (LLMParams(), LLMParams(stream=False)):
-        with anyio.move_on_after(0.1):
-            await megaservice.schedule({"messages": MESSAGES}, parameters)
+    for count, parameters in enumerate((LLMParams(), LLMParams(stream=False)), start=1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(megaservice.schedule, {"messages": MESSAGES}, parameters)
+            await llm.wait_for_requests(count)
+            tasks.cancel_scope.cancel()
     await llm.wait_until_idle()
     assert len(llm.requests) == 2
     assert await pending_requests_settle()
