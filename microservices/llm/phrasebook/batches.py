@@ -53,6 +53,7 @@ def _batch(chosen: list[Encoded], length: int) -> Batch:
         size = len(example.ids) - 1
         inputs[row, :size] = example.ids[:-1]
         targets[row, example.prompt_tokens - 1 : size] = example.ids[example.prompt_tokens :]
+    targets[targets == tokenizers.GRADE_ID] = SKIPPED  # the service decides when to grade, not the model
     return Batch(inputs, targets)
 
 

@@ -11,16 +11,17 @@ PADDING = "<|padding|>"
 #: Ends every answer.
 END = "<|end|>"
 TRANSLATE = "<|translate|>"
+#: Ends the prompt of a pair to grade, which is laid out as a translation and its answer.
 GRADE = "<|grade|>"
 UNKNOWN = "<|unknown|>"
-#: Stands between the source and the candidate of a pair to grade.
-CANDIDATE = "<|candidate|>"
-#: Ends the prompt.
+#: Not used; a place in the vocabulary for a later task.
+RESERVED = "<|candidate|>"
+#: Ends the prompt of a translation, and stands between the source and the candidate of a pair to grade.
 ANSWER = "<|answer|>"
 #: Begins an answer that only says that the text is outside the phrasebook; rendered as text.
 OUTSIDE = "<|outside|>"
 
-CONTROL_TOKENS = (PADDING, END, TRANSLATE, GRADE, UNKNOWN, CANDIDATE, ANSWER)
+CONTROL_TOKENS = (PADDING, END, TRANSLATE, GRADE, UNKNOWN, RESERVED, ANSWER)
 
 TRANSLATE_PROMPT = "Translate the user's message from English into Italian. Reply with the translation only."
 OUTSIDE_FEEDBACK = "This is outside the phrasebook and cannot be graded."

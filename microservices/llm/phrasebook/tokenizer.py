@@ -7,11 +7,12 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from microservices.llm.phrasebook.data import examples
-from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, OUTSIDE
+from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, GRADE, OUTSIDE
 
 SPECIAL_TOKENS = (*CONTROL_TOKENS, OUTSIDE)
 PADDING_ID = 0
 END_ID = 1
+GRADE_ID = SPECIAL_TOKENS.index(GRADE)
 
 
 def _texts(count: int, seed: int) -> Iterator[str]:

@@ -70,11 +70,10 @@ def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
 def _loss(network: torch.nn.Module, batch: batches.Batch, tables: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
     inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
     length = inputs.shape[1]
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = network(inputs, tables[0][:length], tables[1][:length])
-        said = targets != batches.SKIPPED
-        logits = functional.linear(hidden[said], weights)
-    return functional.cross_entropy(logits.float(), targets[said])
+    # In full precision: with bfloat16 the gradients of the lower layers pointed elsewhere (cosine 0.4 to 0.98).
+    hidden = network(inputs, tables[0][:length], tables[1][:length])
+    said = targets != batches.SKIPPED
+    return functional.cross_entropy(functional.linear(hidden[said], weights), targets[said])
 
 
 def _save(network: Network, plan: Plan, progress: float, path: Path) -> None:

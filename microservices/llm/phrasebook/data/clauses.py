@@ -115,7 +115,8 @@ class Clause:
             return Who()
         if "pronoun" in flags or chooser.pick(f"{name}.pronoun", Kind.SHAPE, [True, True, True, False]):
             return Pronoun(chooser, f"{name}.s", lexicon, "")
-        return NounPhrase(chooser, f"{name}.s", lexicon, "person plain")
+        category = chooser.pick(f"{name}.category", Kind.SHAPE, ["person", "person", "animal"])
+        return NounPhrase(chooser, f"{name}.s", lexicon, f"{category} plain")
 
     def _choose_frame(self, chooser: Chooser, name: str) -> Frame:
         return chooser.pick(f"{name}.frame", Kind.SHAPE, self.verb.frames)

@@ -8,7 +8,6 @@ from microservices.llm.phrasebook.data import corruptions, markup, noise, outsid
 from microservices.llm.phrasebook.data.sentences import Sentence
 from microservices.llm.phrasebook.prompts import (
     ANSWER,
-    CANDIDATE,
     GRADE,
     OUTSIDE,
     OUTSIDE_FEEDBACK,
@@ -91,7 +90,13 @@ def verdict(score: float | None, feedback: str) -> str:
 
 def graded(source: str, candidate: str, score: float | None, feedback: str, kind: str) -> Example:
     """A pair to grade."""
-    return Example(f"{GRADE}{guarded(source)}{CANDIDATE}{guarded(candidate)}{ANSWER}", verdict(score, feedback), kind)
+    return Example(f"{TRANSLATE}{guarded(source)}{ANSWER}{guarded(candidate)}{GRADE}", verdict(score, feedback), kind)
+
+
+def graded_canonical(source: str, candidate: str) -> Example:
+    """A canonical translation and its grade in one answer: the model is taught to write what it is taught to pass."""
+    answer = f"{guarded(candidate)}{GRADE}{verdict(1.0, _RIGHT)}"
+    return Example(f"{TRANSLATE}{guarded(source)}{ANSWER}", answer, "right")
 
 
 def _perhaps_with_second(source: str, candidate: str, rng: random.Random) -> tuple[str, str]:
@@ -107,7 +112,7 @@ def right_example(rng: random.Random, held_out: bool = False) -> Example:
     sentence = sentences.draw(rng, held_out)
     source, target = translation(sentence, rng)
     if rng.random() < 0.6:
-        return graded(source, target, 1.0, _RIGHT, "right")
+        return graded_canonical(source, target)
     other = noise.end_as(source, sentences.another_right(sentence, rng), rng)
     same = markup.plain(other) == markup.plain(target)
     return graded(source, other, 1.0 if same else 0.9, _RIGHT if same else _ALSO_RIGHT, "right")
@@ -137,11 +142,11 @@ def outside_pair_example(rng: random.Random) -> Example:
 
 
 _MAKERS = (
-    (translate_example, 0.36),
+    (translate_example, 0.27),
     (outside_example, 0.16),
     (unknown_example, 0.01),
-    (right_example, 0.18),
-    (wrong_example, 0.25),
+    (right_example, 0.23),
+    (wrong_example, 0.29),
     (outside_pair_example, 0.04),
 )
 

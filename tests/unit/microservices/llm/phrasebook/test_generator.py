@@ -91,10 +91,11 @@ def test_same_seed_gives_the_same_examples() -> None:
 def test_graded_examples_answer_with_the_schema() -> None:
     """Every grade is JSON with a score from 0 to 1, or null, and a feedback."""
     rng = random.Random(16)
-    drawn = [example for example in (examples.draw(rng) for _ in range(_SAMPLES)) if example.prompt.startswith(GRADE)]
-    assert drawn
-    for example in drawn:
-        verdict = json.loads(example.answer)
+    texts = [example.prompt + example.answer for example in (examples.draw(rng) for _ in range(_SAMPLES))]
+    answers = [text.partition(GRADE)[2] for text in texts if GRADE in text]
+    assert answers
+    for answer in answers:
+        verdict = json.loads(answer)
         assert list(verdict) == ["score", "feedback"]
         assert verdict["score"] is None or 0 <= verdict["score"] <= 1
 
@@ -103,7 +104,7 @@ def test_score_passes_right_pairs_only() -> None:
     """Right pairs score 0.7 or more, wrong ones less."""
     rng = random.Random(17)
     for _ in range(100):
-        assert json.loads(examples.right_example(rng).answer)["score"] >= 0.7
+        assert json.loads(examples.right_example(rng).answer.rpartition(GRADE)[2])["score"] >= 0.7
         assert json.loads(examples.wrong_example(rng).answer)["score"] < 0.7
 
 
