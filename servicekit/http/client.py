@@ -267,7 +267,7 @@ def _timeout_error(target: Target, kind: str, bounds: Timeouts) -> UpstreamTimeo
         "idle": bounds.idle_seconds,
         "total": bounds.total_seconds,
     }[kind]
-    return UpstreamTimeoutError(f"{target}: the {kind} time-out of {seconds:g} s ran out.")
+    return UpstreamTimeoutError(f"{target}: the {kind} time-out of {round(seconds, 3):g} s ran out.")
 
 
 def _reason(exc: BaseException) -> str:
