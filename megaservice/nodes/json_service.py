@@ -24,7 +24,7 @@ class JsonService:
     """
 
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
-        self.target = Target(f"node '{name}'", spec.endpoint)
+        self.target = Target(f"node '{name}'", spec.url)
         self._timeouts = spec.timeouts
         self._headers = {"content-type": "application/json", **key_headers(spec)}
         self._http = http

@@ -41,7 +41,7 @@ class ChatNode:
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.spec = spec
         self._http = http
-        self._target = Target(f"node '{name}'", spec.endpoint)
+        self._target = Target(f"node '{name}'", spec.url)
         self._upstream = ChatUpstream(http, self._target)
         self._headers = key_headers(spec)
         self._inputs = DeclaredInputs(spec.inputs)

@@ -13,7 +13,11 @@ _SERVICE_TYPES = {
     ServiceKind.LLM: ServiceType.LLM,
     ServiceKind.GRADER: ServiceType.UNDEFINED,
     ServiceKind.TEXT: ServiceType.UNDEFINED,
+    ServiceKind.GUARD: ServiceType.GUARDRAIL,
+    ServiceKind.SELECT: ServiceType.UNDEFINED,
 }
+#: Stands where a node has no service; never called.
+_IN_GATEWAY = "http://localhost/"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -26,7 +30,7 @@ class NodeService(MicroService):  # type: ignore[misc]  # comps has no types
     """
 
     def __init__(self, node: str, spec: NodeSpec) -> None:
-        url = urlsplit(spec.endpoint)
+        url = urlsplit(spec.endpoint or _IN_GATEWAY)
         super().__init__(
             name=node,
             service_type=_SERVICE_TYPES[spec.service_type],

@@ -8,8 +8,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
+from megaservice.pipeline.control import ControlRule
+from megaservice.pipeline.header_names import HeaderName
 from megaservice.pipeline.values import EndpointPath, FieldName, PipelineName, Url
 
 
@@ -19,21 +22,43 @@ class ServiceKind(StrEnum):
     LLM = "llm"
     GRADER = "grader"
     TEXT = "text"
+    #: Lets a text through, changes it or cuts it: by expressions of its own, or asking an OPEA guardrail service.
+    GUARD = "guard"
+    #: Picks the best of several outputs; runs in the gateway.
+    SELECT = "select"
 
 
 #: The kinds whose output is a text that can be the answer.
-TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT})
+TEXT_PRODUCERS = frozenset({ServiceKind.LLM, ServiceKind.TEXT, ServiceKind.GUARD, ServiceKind.SELECT})
 #: The kinds that can stream what they write.
 STREAMING = frozenset({ServiceKind.LLM})
 #: The kinds that can work on a text piece by piece.
-PIECEWISE = frozenset({ServiceKind.TEXT})
-#: The input fields of each kind; a text node takes whatever its service knows.
+PIECEWISE = frozenset({ServiceKind.TEXT, ServiceKind.GUARD})
+#: The kinds that need no service: they can run in the gateway.
+BUILT_IN = frozenset({ServiceKind.GUARD, ServiceKind.SELECT})
+#: The input fields of each kind; a text node and a guard take whatever their service knows.
 INPUT_FIELDS = {
     ServiceKind.LLM: ("text",),
     ServiceKind.GRADER: ("source", "candidate", "reference", "criteria"),
+    ServiceKind.SELECT: ("candidates",),
 }
 #: The fields of each kind's output that can be attached; those of the others are their service's.
-OUTPUT_FIELDS = {ServiceKind.GRADER: ("score", "feedback", "model", "usage", "ignored", "error")}
+OUTPUT_FIELDS = {
+    ServiceKind.GRADER: ("score", "feedback", "model", "usage", "ignored", "error"),
+    ServiceKind.GUARD: ("text", "action", "error"),
+    ServiceKind.SELECT: ("text", "best", "index", "candidates", "error"),
+}
+#: Keys that only some kinds of node understand; see `misplaced_keys`.
+KEYS_OF_KINDS = {
+    "prompt": frozenset({ServiceKind.LLM}),
+    "model": frozenset({ServiceKind.LLM, ServiceKind.GRADER, ServiceKind.TEXT}),
+    "best": frozenset({ServiceKind.SELECT}),
+    "deny": frozenset({ServiceKind.GUARD}),
+    "replace": frozenset({ServiceKind.GUARD}),
+    "message": frozenset({ServiceKind.GUARD}),
+    "endpoint": frozenset(ServiceKind) - {ServiceKind.SELECT},
+    "replicas": frozenset(ServiceKind) - {ServiceKind.SELECT},
+}
 
 
 class ConsumeMode(StrEnum):
@@ -75,7 +100,14 @@ class _Spec(BaseModel):
 class PromptSpec(_Spec):
     """The prompt of an LLM node."""
 
-    system: str | None = Field(None, description="The system message.")
+    system: str | None = Field(
+        None, description="The system message; a Jinja2 template over what `inputs` see, where it has `{{` or `{%`."
+    )
+    user: str | None = Field(
+        None,
+        description="The user message that the node gets: a Jinja2 template over `request`, the nodes before it by "
+        "their names, and `previous` and `attempt` in a loop. A name that is not there is an error.",
+    )
     caller_system: SystemMessage = Field(
         SystemMessage.APPEND, description="The caller's own system message: append it, or replace it."
     )
@@ -118,7 +150,9 @@ class NodeSpec(_Spec):
     """One node: a microservice, and how this pipeline uses it."""
 
     service_type: ServiceKind = Field(description="What the node is.")
-    endpoint: Url = Field(description="The full URL that is called.")
+    endpoint: Url | None = Field(
+        None, validate_default=True, description="The full URL that is called; nodes that run in the gateway have none."
+    )
     replicas: tuple[Url, ...] = Field(
         (), description="Further URLs of the same service; calls go to the one with the fewest in work."
     )
@@ -136,6 +170,30 @@ class NodeSpec(_Spec):
         default_factory=dict,
         description="The fields that the node gets: JMESPath over `request` and the upstream nodes' outputs.",
     )
+    outputs: dict[str, str] = Field(
+        default_factory=dict,
+        description="What later nodes and `attach` see of the output: JMESPath over all of it; everything if absent.",
+    )
+    when: str | None = Field(
+        None,
+        description="JMESPath over `request` and the nodes before; where it does not hold, the node is skipped.",
+    )
+    headers: tuple[HeaderName, ...] = Field(
+        (), description="The request headers that are passed on to the service; `authorization` only if it is named."
+    )
+    best: str | None = Field(
+        None,
+        description="For a `select`: JMESPath over `candidates` that finds the best of them; the first one if absent.",
+    )
+    deny: tuple[str, ...] = Field(
+        (),
+        validate_default=True,
+        description="For a `guard`: regular expressions (RE2) that no sentence may match.",
+    )
+    replace: str | None = Field(
+        None, description="For a `guard`: stands in place of what is denied; without it the answer is cut there."
+    )
+    message: str | None = Field(None, description="For a `guard`: ends an answer that was cut.")
     consume: ConsumeMode = Field(
         ConsumeMode.WHOLE, description="How the node takes the stream of the node before it: whole, sentence or stream."
     )
@@ -150,8 +208,48 @@ class NodeSpec(_Spec):
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """Every URL of the service."""
-        return (self.endpoint, *self.replicas)
+        """Every URL of the service; none for a node that runs in the gateway."""
+        return (*([self.endpoint] if self.endpoint else ()), *self.replicas)
+
+    @property
+    def url(self) -> str:
+        """The URL of a node that has one."""
+        assert self.endpoint is not None  # every client that calls a service is made for one  # noqa: S101
+        return self.endpoint
+
+    @field_validator("endpoint")
+    @classmethod
+    def _has_service(cls, endpoint: str | None, info: ValidationInfo) -> str | None:
+        if endpoint is None and info.data.get("service_type", ServiceKind.SELECT) not in BUILT_IN:
+            raise PydanticCustomError("missing", "Field required")
+        return endpoint
+
+    @field_validator("deny")
+    @classmethod
+    def _has_something_to_deny(cls, deny: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        is_guard = info.data.get("service_type") is ServiceKind.GUARD
+        if is_guard and not deny and "endpoint" in info.data and info.data["endpoint"] is None:
+            raise ValueError("a guard needs regular expressions to deny, or the 'endpoint' of a guardrail service.")
+        return deny
+
+    @field_validator("consume")
+    @classmethod
+    def _takes_sentences(cls, consume: ConsumeMode, info: ValidationInfo) -> ConsumeMode:
+        if consume is ConsumeMode.STREAM and info.data.get("service_type") is ServiceKind.GUARD:
+            raise ValueError("a guard cannot tell from a piece of a sentence; write 'sentence' or 'whole'.")
+        return consume
+
+
+def misplaced_keys(node: NodeSpec) -> list[str]:
+    """Return the keys that were given to a node of a kind that has no use for them."""
+    return [
+        key for key, kinds in KEYS_OF_KINDS.items() if key in node.model_fields_set and node.service_type not in kinds
+    ]
+
+
+def output_fields(node: NodeSpec) -> tuple[str, ...] | None:
+    """Return the fields that later nodes and `attach` see of a node's output; None if only its service knows."""
+    return (*node.outputs, "error") if node.outputs else OUTPUT_FIELDS.get(node.service_type)
 
 
 class PipelineHead(_Spec):
@@ -163,7 +261,11 @@ class PipelineHead(_Spec):
 
 
 class PipelineSpec(PipelineHead):
-    """A whole pipeline."""
+    """A whole pipeline.
+
+    Every edge of its graph is in `edges` or follows from a rule of `control`; see `control_edges`.
+    """
 
     nodes: dict[str, NodeSpec] = Field(min_length=1)
     edges: tuple[tuple[str, str], ...] = ()
+    control: tuple[ControlRule, ...] = ()
