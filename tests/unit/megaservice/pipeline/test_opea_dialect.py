@@ -155,7 +155,9 @@ _CASES = {
     "unlike-any-field": (_node("zzz: 3"), ["the key 'zzz' is not known here. The keys are service_type, endpoint,"]),
     "bad-kind": (
         _node("service_type: lmm"),
-        ["p.yaml:2:34: 'service_type': expected 'llm', 'grader' or 'text', found 'lmm'. Did you mean 'llm'?"],
+        [
+            "p.yaml:2:34: 'service_type': expected 'llm', 'grader', 'text', 'guard' or 'select', found 'lmm'. Did you mean 'llm'?"
+        ],
     ),
     "bad-timeout": (
         _node("timeouts: {idle_seconds: 0}"),

@@ -33,7 +33,10 @@ def _sentences(model: type[BaseModel], fields: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"service_type": "gradr"}, "expected 'llm', 'grader' or 'text', found 'gradr'. Did you mean 'grader'?"),
+        (
+            {"service_type": "gradr"},
+            "expected 'llm', 'grader', 'text', 'guard' or 'select', found 'gradr'. Did you mean 'grader'?",
+        ),
         ({"prompt": {"history": "hole"}}, "or 'last_user_message', found 'hole'. Did you mean 'whole'?"),
         ({"replicas": "http://a:2/"}, "'replicas': expected a list, found 'http://a:2/'; write [http://a:2/]."),
         ({"replicas": ["a"]}, "'replicas[0]': 'a' is no URL; write one such as http://host:port/path."),
