@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 #: Read by the log format, so that every line of a request carries its id.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
@@ -20,10 +21,12 @@ class CallContext:
     Attributes:
         request_id: Sent on and answered as `x-request-id`.
         deadline: Monotonic clock, seconds; None if the caller set none.
+        request_headers: The caller's headers, names in lower case; a node gets those that its pipeline names.
     """
 
     request_id: str
     deadline: float | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
 
     def remaining_seconds(self) -> float | None:
         """Return the seconds left, never negative; None without a deadline."""
@@ -38,3 +41,11 @@ class CallContext:
         if remaining is not None:
             headers[TIMEOUT_HEADER] = str(int(remaining * 1000))
         return headers
+
+    def passed_on(self, names: Iterable[str]) -> dict[str, str]:
+        """Return those of the caller's headers that have one of these names.
+
+        Args:
+            names: In lower case.
+        """
+        return {name: self.request_headers[name] for name in names if name in self.request_headers}
