@@ -48,7 +48,8 @@ def check_pipeline(document: LocatedYaml, draft: Draft) -> Pipeline | None:
     _check_attached_names(document, attached)
     if document.problems or draft.head is None or dag is None or answer_node is None:
         return None
-    spec = PipelineSpec(**draft.head.model_dump(), nodes=dict(draft.nodes), edges=draft.edges)
+    control = tuple(rule for _, rule in draft.flow.control)
+    spec = PipelineSpec(**draft.head.model_dump(), nodes=dict(draft.nodes), edges=draft.flow.plain, control=control)
     return Pipeline(spec, dag, answer_node, attached)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from megaservice.pipeline.dialects.opea_flow import Flow
 from megaservice.pipeline.spec import NodeSpec, PipelineHead
 
 
@@ -18,8 +19,7 @@ class Draft:
         nodes: The nodes whose kind is known; keys that are wrong have their defaults.
         wrong: The keys of each node that are wrong.
         fallbacks: Which node stands in for which.
-        edges: Those between declared nodes.
-        flow_is_whole: Whether `edges` are all there are: no rule was unreadable, no node in it unknown.
+        flow: How they flow.
     """
 
     head: PipelineHead | None
@@ -27,8 +27,17 @@ class Draft:
     nodes: Mapping[str, NodeSpec]
     wrong: Mapping[str, frozenset[str | int]]
     fallbacks: Mapping[str, str]
-    edges: tuple[tuple[str, str], ...]
-    flow_is_whole: bool
+    flow: Flow
+
+    @property
+    def edges(self) -> tuple[tuple[str, str], ...]:
+        """The edges between declared nodes, also those that some runs do not have."""
+        return self.flow.edges
+
+    @property
+    def flow_is_whole(self) -> bool:
+        """Whether `edges` are all there are: no rule was unreadable, no node in it unknown."""
+        return self.flow.is_whole
 
     @property
     def kinds_are_known(self) -> bool:

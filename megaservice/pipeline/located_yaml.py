@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,27 +27,55 @@ class LocatedYaml:
         data: Plain data: dicts, lists, scalars.
         places: Line and column, from 1, of each value; of its key where it has one.
         problems: What was wrong so far.
+        notes: What is right and has no effect here, or was understood in a way that a reader may want to know.
         unread: The values that are not what the file means, such as one with an unset variable; that is noted, and
             whatever else seems wrong with them is only a consequence.
+        aliases: Where the values of a translated document came from.
     """
 
     file: str
     data: Any = None
     places: dict[Path, tuple[int, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
     unread: set[Path] = field(default_factory=set)
+    aliases: dict[Path, Path] = field(default_factory=dict)
+    _unset: dict[Path, list[Problem]] = field(default_factory=dict)
 
     def problem(self, path: Path, message: str) -> None:
         """Note a problem at a value; if the value is not there, at the nearest one around it."""
         if path not in self.unread:
             self.problems.append(self.problem_at(path, message))
 
+    def note(self, path: Path, message: str) -> None:
+        """Note what is worth knowing and nothing wrong."""
+        self.notes.append(self.problem_at(path, message))
+
+    def unset(self, path: Path, message: str) -> None:
+        """Note a variable without a value; `excuse` takes it back."""
+        problem = self.problem_at(path, message)
+        self._unset.setdefault(path, []).append(problem)
+        self.problems.append(problem)
+
+    def excuse(self, is_unused: Callable[[Path], bool]) -> None:
+        """Take back what was said of variables without a value, at places whose values nobody uses."""
+        for path in [path for path in self._unset if is_unused(path)]:
+            for problem in self._unset.pop(path):
+                self.problems.remove(problem)
+
     def problem_at(self, path: Path, message: str) -> Problem:
         """Return a problem without noting it."""
+        path = self._origin(path)
         while path and path not in self.places:
             path = path[:-1]
         line, column = self.places.get(path, (1, 1))
         return Problem(self.file, line, column, message)
+
+    def _origin(self, path: Path) -> Path:
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.aliases:
+                return (*self.aliases[path[:length]], *path[length:])
+        return path
 
 
 def load_yaml(text: str, file: str, variables: Mapping[str, str]) -> LocatedYaml:
@@ -153,7 +181,7 @@ class _Builder:
         if value:
             return value
         if match["default"] is None:
-            self._document.problem(
+            self._document.unset(
                 path, f"the variable {match['name']} is not set; set it, or write ${{{match['name']}:-default}}."
             )
         return match["default"] or ""

@@ -165,8 +165,10 @@ def _remedy(error: ErrorDetails, key: str) -> str:
 def _model_at(location: Path, model: type[BaseModel]) -> type[BaseModel] | None:
     """Return the model of the mapping inside another."""
     for part in location:
+        if isinstance(part, int):
+            continue  # an item of a list, whose model is known already
         names = {info.alias or name: info for name, info in model.model_fields.items()}
-        annotation = names[part].annotation if isinstance(part, str) and part in names else None
+        annotation = names[part].annotation if part in names else None
         inner = [item for item in (annotation, *get_args(annotation)) if _is_model(item)]
         if not inner:
             return None

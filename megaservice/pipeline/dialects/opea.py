@@ -6,18 +6,19 @@ the fields of `NodeSpec`, and `name`, `description` and `endpoints` of the megas
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from megaservice.pipeline.control import RESERVED_NAMES
+from megaservice.pipeline.dialects.opea_flow import Flow, read_flow
 from megaservice.pipeline.draft import Draft
-from megaservice.pipeline.flow import FlowRule, FlowSyntaxError, parse_flow_rule
 from megaservice.pipeline.located_yaml import LocatedYaml, Path
-from megaservice.pipeline.spec import NodeSpec, PipelineHead
+from megaservice.pipeline.spec import KEYS_OF_KINDS, NodeSpec, PipelineHead, misplaced_keys
 from megaservice.pipeline.values import is_own_route
-from megaservice.pipeline.wording import note_validation_problems, unknown_key
-from servicekit.nearest import nearest
+from megaservice.pipeline.wording import choice_of, note_validation_problems, unknown_key
 
 NODES_KEY = "opea_micro_services"
 MEGA_KEY = "opea_mega_service"
@@ -25,9 +26,6 @@ MEGA_KEY = "opea_mega_service"
 _MEGA_KEYS = ("name", "description", "endpoints", "mega_flow", "port", "host")
 #: Stands where a node's own endpoint is wrong, so that the node's other keys can be checked; never called.
 _NO_ENDPOINT = "http://nowhere.invalid/"
-
-#: A flow's rules; None for one that could not be read.
-_Rules = list[FlowRule | None]
 
 
 def read_opea(document: LocatedYaml, default_name: str) -> Draft | None:
@@ -50,18 +48,25 @@ def read_opea(document: LocatedYaml, default_name: str) -> Draft | None:
         document.problem((NODES_KEY,), f"'{NODES_KEY}' needs at least one microservice.")
     mega = _section(document, data, MEGA_KEY)
     unknown |= _refuse_unknown(document, mega, _MEGA_KEYS, (MEGA_KEY,))
+    _check_reserved(document, declared)
     nodes, wrong = _read_nodes(document, declared)
     fallbacks = _fallbacks(declared)
-    # With a key that is not known, the flow may be there under another name.
-    no_flow: _Rules = [None] if unknown or mega is not data.get(MEGA_KEY, mega) else []
-    rules = _read_flow(document, mega) if "mega_flow" in mega else no_flow
-    if declared and "mega_flow" in mega:
-        _check_names(document, rules, set(declared), set(fallbacks.values()))
-    edges = [edge for rule in rules if rule for edge in rule.edges]
-    known = tuple(edge for edge in edges if set(edge) <= declared.keys())
-    flow_is_whole = None not in rules and len(known) == len(edges)
+    if "mega_flow" in mega:
+        flow = read_flow(document, (MEGA_KEY, "mega_flow"), mega["mega_flow"], declared)
+        _check_use(document, flow, declared, set(fallbacks.values()))
+    else:
+        # With a key that is not known, the flow may be there under another name.
+        is_known = not unknown and mega is data.get(MEGA_KEY, mega)
+        flow = Flow(is_readable=is_known, is_whole=is_known)
     head = _read_head(document, mega, default_name)
-    return Draft(head, tuple(declared), nodes, wrong, fallbacks, known, flow_is_whole)
+    return Draft(head, tuple(declared), nodes, wrong, fallbacks, flow)
+
+
+def _check_reserved(document: LocatedYaml, declared: Collection[str]) -> None:
+    for name in declared:
+        if name in RESERVED_NAMES:
+            message = f"'{name}' has a meaning of its own in expressions; give the node another name."
+            document.problem((NODES_KEY, name), message)
 
 
 def _section(document: LocatedYaml, data: dict[str, Any], key: str) -> dict[str, Any]:
@@ -107,13 +112,24 @@ def _read_node(
     # OPEA's own files name no type; there the service is an LLM unless its name says what it is.
     given = {"service_type": "grader" if "grade" in name.lower() else "llm", **fields}
     try:
-        return NodeSpec.model_validate(given), frozenset()
+        node = NodeSpec.model_validate(given)
     except ValidationError as exc:
         wrong = note_validation_problems(document, exc, NodeSpec, (NODES_KEY, name))
+    else:
+        _check_kind(document, name, node)
+        return node, frozenset()
     if "service_type" in wrong:
         return None, wrong
     right = {key: value for key, value in given.items() if isinstance(key, str) and key not in wrong}
-    return NodeSpec.model_validate({"endpoint": _NO_ENDPOINT, **right}), wrong
+    instead = {} if "endpoint" in right else {"endpoint": _NO_ENDPOINT}
+    return NodeSpec.model_validate({**instead, **right}), wrong
+
+
+def _check_kind(document: LocatedYaml, name: str, node: NodeSpec) -> None:
+    for key in misplaced_keys(node):
+        kinds = choice_of(sorted(KEYS_OF_KINDS[key]))
+        message = f"node '{name}' is a {node.service_type}, which has no use for '{key}'; only {kinds} has."
+        document.problem((NODES_KEY, name, key), f"{message} Remove it.")
 
 
 def _fallbacks(declared: dict[str, Any]) -> dict[str, str]:
@@ -121,35 +137,10 @@ def _fallbacks(declared: dict[str, Any]) -> dict[str, str]:
     return {name: other for name, other in named.items() if isinstance(other, str)}
 
 
-def _read_flow(document: LocatedYaml, mega: dict[str, Any]) -> _Rules:
-    path = (MEGA_KEY, "mega_flow")
-    rules = mega["mega_flow"]
-    if not isinstance(rules, list):
-        document.problem(path, "'mega_flow' must be a list of rules such as 'a >> b'.")
-        return [None]
-    return [_read_rule(document, (*path, index), rule) for index, rule in enumerate(rules)]
-
-
-def _read_rule(document: LocatedYaml, path: Path, rule: object) -> FlowRule | None:
-    try:
-        return parse_flow_rule(str(rule))
-    except FlowSyntaxError as exc:
-        document.problem(path, str(exc))
-        return None
-
-
-def _check_names(document: LocatedYaml, rules: _Rules, known: set[str], stand_ins: set[str]) -> None:
-    used = set(stand_ins)
-    for index, rule in enumerate(rules):
-        names = rule.names if rule else []
-        used.update(names)
-        for name in names:
-            if name not in known:
-                message = f"node '{name}' is not in '{NODES_KEY}'.{nearest(name, sorted(known))}"
-                document.problem((MEGA_KEY, "mega_flow", index), message)
-    if None in rules:
+def _check_use(document: LocatedYaml, flow: Flow, declared: Collection[str], stand_ins: set[str]) -> None:
+    if not flow.is_readable:
         return  # a rule that could not be read may use the node that seems unused
-    for name in sorted(known - used):
+    for name in sorted(set(declared) - flow.names - stand_ins):
         document.problem((NODES_KEY, name), f"node '{name}' is not in 'mega_flow'; add it there, or remove it.")
 
 
