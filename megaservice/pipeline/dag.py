@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class CycleError(ValueError):
@@ -53,6 +53,19 @@ class Dag:
     def ancestors(self, node: str) -> frozenset[str]:
         """Return every node from which a path leads to `node`."""
         return self._ancestors[node]
+
+    def within(self, group: Collection[str]) -> Dag:
+        """Return the part of the graph that lies in a group of its nodes."""
+        inner = [edge for edge in self.edges if edge[0] in group and edge[1] in group]
+        return Dag([node for node in self.order if node in group], inner)
+
+    def detour(self, group: Collection[str]) -> tuple[str, ...]:
+        """Return the nodes outside a group that lie between nodes of it, in order.
+
+        Where there are some, the group cannot run as one: they would wait for it, and it for them.
+        """
+        behind = [node for node in self.order if node not in group and not self._ancestors[node].isdisjoint(group)]
+        return tuple(node for node in behind if any(node in self._ancestors[member] for member in group))
 
     @property
     def roots(self) -> tuple[str, ...]:

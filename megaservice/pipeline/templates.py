@@ -36,7 +36,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 @functools.cache
 def _environment() -> _Environment:
-    return _Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - prompts are no HTML
+    return _Environment(undefined=StrictUndefined, autoescape=False)
 
 
 class PromptTemplate:
