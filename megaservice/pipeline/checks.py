@@ -6,8 +6,9 @@ that is already noted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from megaservice.pipeline.control_plan import make_control_plan
 from megaservice.pipeline.dag import CycleError, Dag
 from megaservice.pipeline.dialects.opea import MEGA_KEY, NODES_KEY
 from megaservice.pipeline.draft import Draft
@@ -44,13 +45,13 @@ def check_pipeline(document: LocatedYaml, draft: Draft) -> Pipeline | None:
     _check_endpoints(document, draft)
     check_inputs(document, draft, dag)
     answer_node = _answer_node(document, draft, dag)
-    attached = _attached(draft, dag, answer_node)
-    _check_attached_names(document, attached)
+    _check_attached_names(document, _attached(draft, dag, {answer_node} if answer_node else set()))
     if document.problems or draft.head is None or dag is None or answer_node is None:
         return None
     control = tuple(rule for _, rule in draft.flow.control)
     spec = PipelineSpec(**draft.head.model_dump(), nodes=dict(draft.nodes), edges=draft.flow.plain, control=control)
-    return Pipeline(spec, dag, answer_node, attached)
+    answers = make_control_plan(spec, dag).answers
+    return Pipeline(spec, dag, answers[0], _attached(draft, dag, set(answers)))
 
 
 def _graph(document: LocatedYaml, draft: Draft) -> Dag | None:
@@ -123,7 +124,7 @@ def _check_attached_fields(document: LocatedYaml, name: str, node: NodeSpec) -> 
             document.problem(path, f"the output of a {node.service_type} has no '{field}'.{hint}")
 
 
-def _attached(draft: Draft, dag: Dag | None, answer_node: str | None) -> dict[str, str]:
+def _attached(draft: Draft, dag: Dag | None, answers: Collection[str]) -> dict[str, str]:
     """Return who is attached under which name: as `attach` says, and other leaves under their own names."""
     # What is not known to be a leaf, or not to be the answer, is left out; then there are problems anyway.
     leaves = dag.leaves if dag and draft.flow_is_whole and draft.kinds_are_known else ()
@@ -134,7 +135,7 @@ def _attached(draft: Draft, dag: Dag | None, answer_node: str | None) -> dict[st
             continue
         if spec.attach is not None:
             names[node] = spec.attach.name
-        elif node in leaves and node != answer_node:
+        elif node in leaves and node not in answers:
             names[node] = node
     return names
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from megaservice.pipeline.checks import check_pipeline
+from megaservice.pipeline.dialects.dialect import Dialect, recognise
+from megaservice.pipeline.dialects.gmc import translate_gmc
+from megaservice.pipeline.dialects.mega import translate_mega
 from megaservice.pipeline.dialects.opea import MEGA_KEY, read_opea
 from megaservice.pipeline.located_yaml import LocatedYaml, load_yaml
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.problems import PipelineError, Problem
 from megaservice.pipeline.spec import PipelineHead
+
+#: Each turns a document of its dialect into one of OPEA's.
+_TRANSLATORS: Mapping[Dialect | None, Callable[[LocatedYaml], None]] = {
+    Dialect.MEGA: translate_mega,
+    Dialect.GMC: translate_gmc,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +31,44 @@ class _Read:
     document: LocatedYaml
     head: PipelineHead | None
     pipeline: Pipeline | None
+    dialect: Dialect | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What became of one file.
+
+    Attributes:
+        pipeline: The pipeline; None if there are problems.
+        problems: What is wrong, each at its line and column.
+        notes: What is right and has no effect here, or was understood in a way that a reader may want to know.
+        dialect: How it is written; None if that cannot be told.
+    """
+
+    pipeline: Pipeline | None
+    problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
+    dialect: Dialect | None
+
+
+def read_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Reading:
+    """Parse and check a pipeline in any dialect; what is wrong with it is in the result.
+
+    Args:
+        text: The YAML.
+        file: Its name in problems; its stem names the pipeline if the file does not.
+        variables: Fill `${VAR:-default}`.
+    """
+    try:
+        read = _parse(text, file, variables)
+    except PipelineError as exc:
+        return Reading(None, exc.located, (), None)
+    problems, notes = sorted(set(read.document.problems)), sorted(set(read.document.notes))
+    return Reading(read.pipeline, tuple(problems), tuple(notes), read.dialect)
 
 
 def parse_pipeline(text: str, file: str, variables: Mapping[str, str]) -> Pipeline:
-    """Parse and check a pipeline in OPEA's dialect.
+    """Parse and check a pipeline in any dialect, which its keys tell.
 
     Args:
         text: The YAML.
@@ -73,10 +116,18 @@ def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> 
 
 def _parse(text: str, file: str, variables: Mapping[str, str]) -> _Read:
     document = load_yaml(text, file, variables)
+    dialect = _dialect(document)
+    if dialect in _TRANSLATORS:
+        _TRANSLATORS[dialect](document)
     draft = read_opea(document, Path(file).stem.replace("_", "-").lower())
     if draft is None:
-        return _Read(document, None, None)
-    return _Read(document, draft.head, check_pipeline(document, draft))
+        return _Read(document, None, None, dialect)
+    return _Read(document, draft.head, check_pipeline(document, draft), dialect)
+
+
+def _dialect(document: LocatedYaml) -> Dialect | None:
+    data = document.data
+    return recognise([str(key) for key in data]) if isinstance(data, dict) else None
 
 
 def _clashes(files: Sequence[_Read]) -> Iterator[Problem]:
