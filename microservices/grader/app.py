@@ -36,7 +36,7 @@ def create_app(settings: GraderSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with HttpClient() as client:
+        async with HttpClient(transport=settings.http_transport) as client:
             engines = EngineRegistry(catalog, client, [catalog.default_name])
             await engines.start()
             try:

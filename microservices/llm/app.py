@@ -28,7 +28,7 @@ def create_app(settings: LLMSettings) -> FastAPI:
     Raises:
         ConfigurationError: models.json or LLM_MODEL_ID cannot be used.
     """
-    client = HttpClient()
+    client = HttpClient(transport=settings.http_transport)
     registry = EngineRegistry(catalog_from(settings), client, options=_options(settings), timeouts=_timeouts(settings))
 
     @asynccontextmanager

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from microservices.llm.phrasebook.matmul import product
+
 ROTARY_BASE = 10_000.0
 NORM_EPSILON = 1e-5
 
@@ -45,19 +47,32 @@ def future_mask(length: int) -> Tensor:
     return torch.ones(length, length, dtype=torch.bool).triu(1)
 
 
+class Linear(nn.Linear):
+    """A linear map without bias whose product is computed in `kind`."""
+
+    def __init__(self, inputs: int, outputs: int, kind: torch.dtype) -> None:
+        """Make the weights, in full precision."""
+        super().__init__(inputs, outputs, bias=False)
+        self.kind = kind
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., outputs)."""
+        return product(values, self.weight, self.kind)
+
+
 class Block(nn.Module):
     """One layer."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, kind: torch.dtype) -> None:
         """Make the weights of one layer."""
         super().__init__()
         self.shape = shape
         self.attention_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.query_key_value = nn.Linear(shape.width, 3 * shape.width, bias=False)
-        self.attention_output = nn.Linear(shape.width, shape.width, bias=False)
+        self.query_key_value = Linear(shape.width, 3 * shape.width, kind)
+        self.attention_output = Linear(shape.width, shape.width, kind)
         self.feed_forward_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.gate_up = nn.Linear(shape.width, 2 * shape.feed_forward, bias=False)
-        self.down = nn.Linear(shape.feed_forward, shape.width, bias=False)
+        self.gate_up = Linear(shape.width, 2 * shape.feed_forward, kind)
+        self.down = Linear(shape.feed_forward, shape.width, kind)
 
     def forward(self, hidden: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         """One layer over (batch, length, width)."""
@@ -82,12 +97,13 @@ class Block(nn.Module):
 class Network(nn.Module):
     """The language model; its output weights are its embeddings."""
 
-    def __init__(self, shape: Shape) -> None:
-        """Make all weights, drawn from torch's generator."""
+    def __init__(self, shape: Shape, kind: torch.dtype = torch.float32) -> None:
+        """Make all weights, drawn from torch's generator; products are computed in `kind`."""
         super().__init__()
         self.shape = shape
+        self.kind = kind
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(Block(shape, kind) for _ in range(shape.layers))
         self.output_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
         for name, weights in self.named_parameters():
             if weights.dim() == 2:

@@ -14,14 +14,14 @@ TRANSLATE = "<|translate|>"
 #: Ends the prompt of a pair to grade, which is laid out as a translation and its answer.
 GRADE = "<|grade|>"
 UNKNOWN = "<|unknown|>"
-#: Not used; a place in the vocabulary for a later task.
-RESERVED = "<|candidate|>"
+#: What the model learns to say after the first token of a candidate that is wrong; seen in training only.
+WRONG = "<|wrong|>"
 #: Ends the prompt of a translation, and stands between the source and the candidate of a pair to grade.
 ANSWER = "<|answer|>"
 #: Begins an answer that only says that the text is outside the phrasebook; rendered as text.
 OUTSIDE = "<|outside|>"
 
-CONTROL_TOKENS = (PADDING, END, TRANSLATE, GRADE, UNKNOWN, RESERVED, ANSWER)
+CONTROL_TOKENS = (PADDING, END, TRANSLATE, GRADE, UNKNOWN, WRONG, ANSWER)
 
 TRANSLATE_PROMPT = "Translate the user's message from English into Italian. Reply with the translation only."
 OUTSIDE_FEEDBACK = "This is outside the phrasebook and cannot be graded."

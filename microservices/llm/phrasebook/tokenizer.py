@@ -7,12 +7,14 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from microservices.llm.phrasebook.data import examples
-from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, GRADE, OUTSIDE
+from microservices.llm.phrasebook.prompts import ANSWER, CONTROL_TOKENS, GRADE, OUTSIDE, WRONG
 
 SPECIAL_TOKENS = (*CONTROL_TOKENS, OUTSIDE)
 PADDING_ID = 0
 END_ID = 1
 GRADE_ID = SPECIAL_TOKENS.index(GRADE)
+ANSWER_ID = SPECIAL_TOKENS.index(ANSWER)
+WRONG_ID = SPECIAL_TOKENS.index(WRONG)
 
 
 def _texts(count: int, seed: int) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Train the model from nothing: `python -m microservices.llm.phrasebook.train`.
 
-Needs PyTorch (the CPU build is enough, see MODEL_CARD.md). The learning rate follows the clock, so that the run
-ends in the time it was given on a slow machine, too; checkpoints let a run that was cut off be exported.
+Needs PyTorch (the CPU build is enough, see MODEL_CARD.md). The learning rate follows the tokens, so that a slow or busy
+machine only takes longer for the same model; checkpoints let a run that was cut off go on or be exported.
 """
 
 import argparse
@@ -14,19 +14,23 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from microservices.llm.phrasebook import batches, tokenizer
+from microservices.llm.phrasebook.matmul import answer_loss, faster_kind
 from microservices.llm.phrasebook.network import Network, Shape, rotary_tables
 
 BUILD_FOLDER = Path(__file__).parent / "build"
 _TOKENIZER_EXAMPLES = 60_000
 _CHECKPOINT_SECONDS = 180.0
-_REPORT_STEPS = 25
+_REPORT_STEPS = 50
+#: What two cores of a small machine work through in less than an hour.
+_MILLION_TOKENS = 48.0
 _LONGEST_TOKENS = 1024
 # Ends of the learning rate's rise and plateau, as shares of the run.
 _RISE_END = 0.02
 _PLATEAU_END = 0.2
+#: Until here the examples are mostly translations.
+_EARLY_END = 0.3
 _HEAD_WIDTH = 32
 # Names of mallopt's options, from malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -37,7 +41,7 @@ _M_MMAP_MAX = -4
 class Plan:
     """How to train."""
 
-    minutes: float
+    tokens: int
     seed: int
     vocabulary: int
     width: int
@@ -53,7 +57,7 @@ def learning_share(progress: float) -> float:
     if progress < _RISE_END:
         return progress / _RISE_END
     left = (1 - progress) / (1 - _PLATEAU_END)
-    return max(0.0, min(1.0, left)) ** 2
+    return max(0.0, min(1.0, left))
 
 
 def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
@@ -67,54 +71,75 @@ def _optimizers(network: Network, plan: Plan) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _loss(network: torch.nn.Module, batch: batches.Batch, tables: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
+def _full_rates(plan: Plan) -> tuple[float, float]:
+    """The full learning rates of the optimizers, in their order."""
+    return plan.muon_rate, plan.embedding_rate
+
+
+def _loss(forward: torch.nn.Module, batch: batches.Batch, tables: tuple[Tensor, Tensor], network: Network) -> Tensor:
     inputs, targets = torch.from_numpy(batch.inputs), torch.from_numpy(batch.targets)
     length = inputs.shape[1]
-    # In full precision: with bfloat16 the gradients of the lower layers pointed elsewhere (cosine 0.4 to 0.98).
-    hidden = network(inputs, tables[0][:length], tables[1][:length])
+    hidden = forward(inputs, tables[0][:length], tables[1][:length])
     said = targets != batches.SKIPPED
-    return functional.cross_entropy(functional.linear(hidden[said], weights), targets[said])
+    return answer_loss(hidden[said], network.embedding.weight, targets[said], network.kind)
 
 
-def _save(network: Network, plan: Plan, progress: float, path: Path) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    content = {"weights": network.state_dict(), "shape": asdict(network.shape), "plan": asdict(plan)}
-    torch.save({**content, "progress": progress}, unfinished)
-    unfinished.replace(path)
+@dataclass
+class _Training:
+    """What a checkpoint holds."""
+
+    network: Network
+    optimizers: list[torch.optim.Optimizer]
+    #: How many tokens it was trained on, padding included.
+    tokens: int = 0
+
+    def save(self, plan: Plan, path: Path) -> None:
+        unfinished = path.with_suffix(".unfinished")
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        content = {"weights": self.network.state_dict(), "shape": asdict(self.network.shape), "optimizers": states}
+        torch.save({**content, "tokens": self.tokens, "plan": asdict(plan)}, unfinished)
+        unfinished.replace(path)
 
 
 def train(plan: Plan, folder: Path, resume: bool) -> Path:
-    """Train for the planned minutes and leave `tokenizer.json` and `checkpoint.pt` in the folder.
+    """Train on the planned tokens and leave `tokenizer.json` and `checkpoint.pt` in the folder.
 
     Args:
         plan: How to train.
         folder: Where to write; made if it is not there.
-        resume: Whether to go on from the folder's checkpoint, with the minutes that were left to it.
+        resume: Whether to go on from the folder's checkpoint, with the tokens that were left to it.
     """
-    started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
     _keep_memory()
     checkpoint = folder / "checkpoint.pt"
-    progress = 0.0
-    if resume:
-        saved = torch.load(checkpoint, weights_only=True)
-        network, progress = Network(Shape(**saved["shape"])), saved["progress"]
-        network.load_state_dict(saved["weights"])
-    else:
-        network = _new_network(plan, folder)
+    training = _resumed(plan, checkpoint) if resume else _begun(plan, folder)
+    network = training.network
     count = sum(weights.numel() for weights in network.parameters())
-    _report(f"{count:,} parameters, {network.shape.vocabulary} tokens, from {progress:.0%}")
-    _run(network, plan, folder, started - progress * plan.minutes * 60)
-    _save(network, plan, 1.0, checkpoint)
+    kind = str(network.kind).removeprefix("torch.")
+    _report(f"{count:,} parameters, {network.shape.vocabulary} tokens, products in {kind}, from {training.tokens:,}")
+    _run(training, plan, folder)
+    training.save(plan, checkpoint)
     return checkpoint
 
 
-def _new_network(plan: Plan, folder: Path) -> Network:
+def _begun(plan: Plan, folder: Path) -> _Training:
     learned = tokenizer.train(plan.vocabulary, _TOKENIZER_EXAMPLES, plan.seed)
     learned.save(str(folder / "tokenizer.json"))
     heads = plan.width // _HEAD_WIDTH
-    return Network(Shape(learned.get_vocab_size(), plan.width, plan.layers, heads, _feed_forward(plan.width)))
+    shape = Shape(learned.get_vocab_size(), plan.width, plan.layers, heads, _feed_forward(plan.width))
+    network = Network(shape, faster_kind())
+    return _Training(network, _optimizers(network, plan))
+
+
+def _resumed(plan: Plan, checkpoint: Path) -> _Training:
+    saved = torch.load(checkpoint, weights_only=True)
+    network = Network(Shape(**saved["shape"]), faster_kind())
+    network.load_state_dict(saved["weights"])
+    optimizers = _optimizers(network, plan)
+    for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
+    return _Training(network, optimizers, saved["tokens"])
 
 
 def _feed_forward(width: int) -> int:
@@ -129,32 +154,34 @@ def _keep_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _run(network: Network, plan: Plan, folder: Path, started: float) -> None:
-    optimizers = _optimizers(network, plan)
-    full_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+def _run(training: _Training, plan: Plan, folder: Path) -> None:
+    network, optimizers = training.network, training.optimizers
+    full_rates = _full_rates(plan)
     tables = rotary_tables(network.shape, _LONGEST_TOKENS)
     forward: torch.nn.Module = torch.compile(network, dynamic=True) if plan.compile else network
-    step, tokens, total_loss = 0, 0, 0.0
+    step, total_loss, first_tokens = 0, 0.0, training.tokens
     begun = saved = time.monotonic()
-    for batch in batches.stream(folder / "tokenizer.json", plan.batch_tokens, plan.seed):
-        progress = (time.monotonic() - started) / (plan.minutes * 60)
+    early_tokens = int(_EARLY_END * plan.tokens) - first_tokens
+    for batch in batches.stream(folder / "tokenizer.json", plan.batch_tokens, plan.seed, early_tokens):
+        progress = training.tokens / plan.tokens
         if progress >= 1:
             break
         for optimizer, rate in zip(optimizers, full_rates, strict=True):
             optimizer.param_groups[0]["lr"] = rate * learning_share(progress)
-        loss = _loss(forward, batch, tables, network.embedding.weight)
+        loss = _loss(forward, batch, tables, network)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        step, tokens, total_loss = step + 1, tokens + batch.inputs.size, total_loss + loss.item()
+        step, total_loss = step + 1, total_loss + loss.item()
+        training.tokens += batch.inputs.size
         if step % _REPORT_STEPS == 0:
-            speed = tokens / (time.monotonic() - begun)
-            _report(f"step {step}: {progress:.0%}, loss {total_loss / _REPORT_STEPS:.4f}, {speed:,.0f} tokens/s")
+            speed = (training.tokens - first_tokens) / (time.monotonic() - begun)
+            _report(f"step {step}: {progress:.1%}, loss {total_loss / _REPORT_STEPS:.4f}, {speed:,.0f} tokens/s")
             total_loss = 0.0
         if time.monotonic() - saved > _CHECKPOINT_SECONDS:
-            _save(network, plan, progress, folder / "checkpoint.pt")
+            training.save(plan, folder / "checkpoint.pt")
             saved = time.monotonic()
 
 
@@ -165,12 +192,12 @@ def _report(text: str) -> None:
 def main() -> None:
     """Read the plan from the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=58.0, help="wall-clock minutes in all")
+    parser.add_argument("--tokens", type=float, default=_MILLION_TOKENS, help="millions of tokens to train on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--vocabulary", type=int, default=3072)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=6144)
     compiler = shutil.which("g++") is not None
     parser.add_argument(
         "--compile", action=argparse.BooleanOptionalAction, default=compiler, help="a little faster; needs g++"
@@ -179,7 +206,8 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the folder's checkpoint (use another seed)")
     chosen = vars(parser.parse_args())
     folder, resume = chosen.pop("folder"), chosen.pop("resume")
-    train(Plan(**chosen), folder, resume)
+    tokens = int(chosen.pop("tokens") * 1e6)
+    train(Plan(tokens=tokens, **chosen), folder, resume)
 
 
 if __name__ == "__main__":

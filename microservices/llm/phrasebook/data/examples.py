@@ -30,6 +30,8 @@ class Example:
     kind: str
     #: Whether the rest of the answer is left out: it follows from what is there, and repeating it costs time.
     is_cut: bool = False
+    #: What should stand in the prompt where a wrong candidate stands; None where there is none.
+    canonical: str | None = None
 
 
 _CUT_SHARE = 0.85
@@ -88,9 +90,17 @@ def verdict(score: float | None, feedback: str) -> str:
     return json.dumps({"score": score, "feedback": feedback}, ensure_ascii=False)
 
 
-def graded(source: str, candidate: str, score: float | None, feedback: str, kind: str) -> Example:
-    """A pair to grade."""
-    return Example(f"{TRANSLATE}{guarded(source)}{ANSWER}{guarded(candidate)}{GRADE}", verdict(score, feedback), kind)
+def graded(
+    source: str, candidate: str, score: float | None, feedback: str, kind: str, canonical: str | None = None
+) -> Example:
+    """A pair to grade; `canonical` is what a wrong candidate should have been."""
+    asked = f"{TRANSLATE}{guarded(source)}{ANSWER}"
+    return Example(
+        f"{asked}{guarded(candidate)}{GRADE}",
+        verdict(score, feedback),
+        kind,
+        canonical=None if canonical is None else asked + canonical,
+    )
 
 
 def graded_canonical(source: str, candidate: str) -> Example:
@@ -121,12 +131,12 @@ def right_example(rng: random.Random, held_out: bool = False) -> Example:
 def wrong_example(rng: random.Random, held_out: bool = False) -> Example:
     """A translation with a known fault."""
     sentence = sentences.draw(rng, held_out)
-    source = translation(sentence, rng)[0]
+    source, canonical = translation(sentence, rng)
     made = corruptions.draw(sentence, rng)
     candidate = noise.end_as(source, made.candidate, rng)
     if made.kind not in ("untranslated", "other_meaning", "other_language"):
         source, candidate = _perhaps_with_second(source, candidate, rng)
-    return graded(source, candidate, made.score, made.feedback, made.kind)
+    return graded(source, candidate, made.score, made.feedback, made.kind, canonical)
 
 
 def outside_pair_example(rng: random.Random) -> Example:
@@ -142,17 +152,24 @@ def outside_pair_example(rng: random.Random) -> Example:
 
 
 _MAKERS = (
-    (translate_example, 0.27),
-    (outside_example, 0.16),
-    (unknown_example, 0.01),
-    (right_example, 0.23),
-    (wrong_example, 0.29),
-    (outside_pair_example, 0.04),
+    translate_example,
+    outside_example,
+    unknown_example,
+    right_example,
+    wrong_example,
+    outside_pair_example,
 )
+#: Translating comes first, since a grade needs it; the weights are in the order of the makers.
+_EARLY_WEIGHTS = (0.56, 0.17, 0.01, 0.14, 0.10, 0.02)
+_LATE_WEIGHTS = (0.26, 0.17, 0.01, 0.20, 0.32, 0.04)
 
 
-def draw(rng: random.Random) -> Example:
-    """A training example by chance."""
-    makers, weights = zip(*_MAKERS, strict=True)
-    made: Example = rng.choices(makers, weights)[0](rng)
+def draw(rng: random.Random, is_early: bool = False) -> Example:
+    """A training example by chance.
+
+    Args:
+        rng: The source of chance.
+        is_early: Whether it is for the first part of the training, which is mostly about translating.
+    """
+    made: Example = rng.choices(_MAKERS, _EARLY_WEIGHTS if is_early else _LATE_WEIGHTS)[0](rng)
     return made

@@ -1,16 +1,18 @@
 """English texts outside the phrasebook, for the model to learn where its knowledge ends.
 
-Three sorts: texts about other things (patterns filled from word lists), sentences of the grammar with one word
-that the lexicon does not have, and words of the lexicon in no order.
+Four sorts: texts about other things (patterns filled from word lists), words of the lexicon in constructions that the
+grammar does not have, its sentences with words that the lexicon does not have, and words in no order.
 """
 
 import random
+import re
 from functools import cache
 from pathlib import Path
 
 from microservices.llm.phrasebook.data import lexicon, markup, sentences, templates
 
 _FOLDER = Path(__file__).parent
+_SLOT = re.compile(r"{([a-z]+)}")
 _LONGEST_SALAD = 12
 
 
@@ -45,16 +47,37 @@ def _unknown(section: str) -> tuple[str, ...]:
     return tuple(word for word in _sections()[section] if not set(markup.words_of(word)) <= known_words())
 
 
+@cache
+def _known(name: str) -> tuple[str, ...]:
+    """Words of the lexicon in one form."""
+    loaded = lexicon.load()
+    nouns, verbs = loaded.nouns["any"], loaded.verbs.values()
+    forms = {
+        "noun": (noun.english for noun in nouns),
+        "nouns": (noun.english_plural for noun in nouns if not noun.is_mass),
+        "adjective": (adjective.english for adjective in loaded.adjectives["any"]),
+        "verb": (verb.english for verb in verbs),
+        "past": (verb.past for verb in verbs),
+        "participle": (verb.past_participle for verb in verbs),
+        "ing": (verb.ing for verb in verbs),
+        "number": (str(number) for number in (*range(2, 30), 45, 64, 91, 100, 250, 1000, 1492, 1999)),
+    }
+    return tuple(sorted({form for form in forms.get(name, ()) if form}))
+
+
 def _fill(pattern: str, rng: random.Random) -> str:
-    while "{" in pattern:
-        head, _, rest = pattern.partition("{")
-        name, _, tail = rest.partition("}")
-        pattern = head + rng.choice(_unknown(name)) + tail
+    while match := _SLOT.search(pattern):
+        name = match.group(1)
+        pattern = pattern[: match.start()] + rng.choice(_known(name) or _unknown(name)) + pattern[match.end() :]
     return pattern
 
 
 def _pattern(rng: random.Random) -> str:
     return _fill(rng.choice(_sections()["patterns"]), rng)
+
+
+def _construction(rng: random.Random) -> str:
+    return _fill(rng.choice(_sections()["constructions"]), rng)
 
 
 def _one_unknown_word(rng: random.Random) -> str:
@@ -179,13 +202,14 @@ def draw(rng: random.Random) -> str:
 
 
 _MAKERS = (
-    (_pattern, 0.26),
-    (_one_unknown_word, 0.22),
-    (_several_unknown_words, 0.27),
+    (_pattern, 0.22),
+    (_construction, 0.22),
+    (_one_unknown_word, 0.18),
+    (_several_unknown_words, 0.17),
     (_salad, 0.03),
-    (_with_known, 0.07),
-    (_invented, 0.05),
-    (_joined, 0.05),
-    (_swapped_in, 0.04),
+    (_with_known, 0.06),
+    (_invented, 0.04),
+    (_joined, 0.04),
+    (_swapped_in, 0.03),
     (_long, 0.01),
 )
