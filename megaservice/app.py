@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
 
 from megaservice.gateway import Gateway
-from megaservice.pipeline.loader import load_pipelines
+from megaservice.pipeline.pipeline import Pipeline
+from megaservice.pipeline_files import read_folder
+from megaservice.reload import reloading
+from megaservice.routes.about import about_router
 from megaservice.routes.models import models_router
-from megaservice.routes.pipelines import pipeline_router
+from megaservice.routes.openapi import describe_pipelines
+from megaservice.routes.pipelines import PipelineRoutes
+from megaservice.served import ServedPipelines
 from megaservice.settings import GatewaySettings, pipeline_variables
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.http.client import HttpClient
@@ -33,22 +38,33 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         ConfigurationError: models.json or a pipeline file cannot be used; every problem is in it.
     """
     catalog = catalog_from(settings)
-    pipelines = load_pipelines(settings.pipelines_dir, pipeline_variables())
     http = HttpClient()
-    gateways = [Gateway(pipeline, http, settings.request_timeout_seconds) for pipeline in pipelines]
+
+    def make_gateway(pipeline: Pipeline) -> Gateway:
+        return Gateway(pipeline, http, settings.request_timeout_seconds)
+
+    served = ServedPipelines(make_gateway, catalog.names)
+    served.start(read_folder(settings.pipelines_dir, pipeline_variables))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with http:
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(http)
+            if settings.pipelines_reload:
+                await held.enter_async_context(reloading(served, settings.pipelines_dir, pipeline_variables))
             yield
 
     async def readiness() -> list[str]:
-        return list(dict.fromkeys([problem for gateway in gateways for problem in await gateway.problems()]))
+        problems = [problem for gateway in served.table.gateways for problem in await gateway.problems()]
+        return list(dict.fromkeys(problems))
 
     # comps registers its metrics with prometheus_client's own registry.
     app = create_service_app(INFO, settings, lifespan, readiness, registries=[REGISTRY])
-    app.include_router(pipeline_router(gateways))
-    app.include_router(models_router(catalog))
+    # First, because nearly all requests are for it; no pipeline can take a path of the gateway's own.
+    app.router.routes.insert(0, PipelineRoutes(served))
+    app.include_router(about_router(served))
+    app.include_router(models_router(catalog, served))
+    describe_pipelines(app, served)
     return app
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from fastapi import Request
@@ -18,7 +20,6 @@ from servicekit.asgi.request_id import call_context
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
 from servicekit.openai.chat import ChatRequest
-from servicekit.validation import parse_body
 
 #: Says beside the answer what the model said about itself, such as `out_of_domain`.
 NOTICE_HEADER = "x-model-notice"
@@ -36,18 +37,38 @@ class Gateway:
     def __init__(self, pipeline: Pipeline, http: HttpClient, request_timeout_seconds: float) -> None:
         self.pipeline = pipeline
         self.megaservice = ServiceOrchestrator.for_pipeline(pipeline, http)
+        #: How many requests it answers at this moment.
+        self.running = 0
         self._request_timeout_seconds = request_timeout_seconds
+        self._passed_headers = sorted({name for node in pipeline.spec.nodes.values() for name in node.headers})
 
-    async def handle_request(self, request: Request) -> Response:
+    @property
+    def name(self) -> str:
+        """The pipeline's name."""
+        return self.pipeline.spec.name
+
+    @contextmanager
+    def in_work(self) -> Iterator[None]:
+        """Count a request for as long as its answer takes; a gateway that was replaced drains meanwhile."""
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+    async def answer(self, request: Request, chat: ChatRequest) -> Response:
         """Answer one chat request, as JSON or as a stream of OpenAI chunks.
+
+        Args:
+            request: Its body must have been read.
+            chat: The body, checked.
 
         Raises:
             ServiceError: Nothing was sent yet; the status says why.
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
-        inputs = _inputs(parse_body(await request.body(), ChatRequest))
-        context = self._with_deadline(call_context(request.scope))
-        answer = await until_disconnect(request.receive, self._answer(inputs, context))
+        context = self._context(request)
+        answer = await until_disconnect(request.receive, self._run(self._inputs(chat), context))
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
             events = cast("EventSource", answer.body_iterator)
@@ -60,18 +81,29 @@ class Gateway:
         hard = [client for client in self.megaservice.clients.values() if client.spec.dependency is Dependency.HARD]
         return [problem for client in hard if (problem := await client.problem()) is not None]
 
-    async def _answer(self, inputs: dict[str, Any], context: CallContext) -> dict[str, Any] | StreamingResponse:
+    async def _run(self, inputs: dict[str, Any], context: CallContext) -> dict[str, Any] | StreamingResponse:
         try:
             result_dict, _graph = await self.megaservice.schedule(inputs, context=context)
         except ScheduleError as exc:
             raise exc.error from exc
         return self.megaservice.answer(result_dict)
 
-    def _with_deadline(self, context: CallContext) -> CallContext:
+    def _context(self, request: Request) -> CallContext:
+        """Return the request's context with a deadline, and with those of its headers that a node asks for."""
+        context = call_context(request.scope)
         latest = time.monotonic() + self._request_timeout_seconds
-        return CallContext(context.request_id, min(context.deadline or latest, latest))
+        deadline = min(context.deadline or latest, latest)
+        if not self._passed_headers:
+            return CallContext(context.request_id, deadline)
+        headers = {name: request.headers[name] for name in self._passed_headers if name in request.headers}
+        return CallContext(context.request_id, deadline, headers)
 
+    def _inputs(self, chat: ChatRequest) -> dict[str, Any]:
+        """Return the body with `messages` as a list and without nulls, which mean "not set".
 
-def _inputs(chat: ChatRequest) -> dict[str, Any]:
-    """Return the body with `messages` as a list and without nulls, which mean "not set"."""
-    return {**chat.model_dump(exclude_unset=True, exclude_none=True), "messages": chat.message_list()}
+        A `model` that is this pipeline's name has done its work: it names no model of a node.
+        """
+        given = chat.model_dump(exclude_unset=True, exclude_none=True)
+        if chat.model == self.name:
+            del given["model"]
+        return {**given, "messages": chat.message_list()}

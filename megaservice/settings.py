@@ -30,6 +30,9 @@ class GatewaySettings(ModelSettings):
     pipelines_dir: Path = Field(
         PROJECT_ROOT / "compose" / "pipelines", description="The folder of the pipeline files (*.yaml)."
     )
+    pipelines_reload: bool = Field(
+        True, description="Whether pipeline files are taken over as they are saved; else they are read at the start."
+    )
     request_timeout_seconds: float = Field(
         600.0, gt=0, description="Every request must be over in this time; callers may ask for less."
     )

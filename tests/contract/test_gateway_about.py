@@ -71,8 +71,8 @@ async def test_ready_hands_on_why_a_node_is_not_ready(scripted_upstream: Upstrea
     assert "the model is still loading" in response.text
 
 
-async def test_models_are_those_of_the_models_file(refused_url: str, tmp_path: Path) -> None:
-    """Every name that a request may use is listed, with the model behind it."""
+async def test_models_are_those_of_the_models_file_and_the_pipelines(refused_url: str, tmp_path: Path) -> None:
+    """Every name that a request may use is listed, with what is behind it."""
     async with running_gateway(tmp_path, llm_url=refused_url) as url:
         models = (await _get(url + "/v1/models")).json()
         one = await _get(url + "/v1/models/short-name")
@@ -81,6 +81,8 @@ async def test_models_are_those_of_the_models_file(refused_url: str, tmp_path: P
     assert [(model["id"], model["root"]) for model in models["data"]] == [
         ("scripted-model", "scripted-model"),
         ("short-name", "scripted-model"),
+        ("chat", "chat"),
+        ("graded", "graded"),
     ]
     assert one.json() == models["data"][1]
     assert none.status_code == 404

@@ -237,13 +237,13 @@ async def test_sdk_tool_calls_pass_through_in_json_and_stream(
 
 
 async def test_sdk_lists_and_retrieves_models(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
-    """The models are those of models.json, under their names and aliases."""
+    """The models are those of models.json, under their names and aliases, and the pipelines."""
     async with _sdk(scripted_upstream, tmp_path, _both(TEXTS)) as (client, _llm):
         models = await client.models.list()
         one = await client.models.retrieve("short-name")
         with pytest.raises(openai.NotFoundError, match="scripted-model, short-name") as caught:
             await client.models.retrieve("gpt-4")
-    assert [model.id for model in models.data] == ["scripted-model", "short-name"]
+    assert [model.id for model in models.data] == ["scripted-model", "short-name", "graded"]
     assert (one.id, one.object, cast("Any", one).root) == ("short-name", "model", "scripted-model")
     assert caught.value.code in ("not_found", "model_not_found")
 
