@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 from servicekit.environment import PROJECT_ROOT, env_file
 from servicekit.errors import ConfigurationError
+from servicekit.http.call import Transport
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -71,6 +72,10 @@ class ServiceSettings(BaseSettings):
     max_body_bytes: int = Field(10_000_000, ge=1_000, description="Larger request bodies are answered 413.")
     drain_seconds: float = Field(
         30.0, ge=0.0, le=600.0, description="After SIGTERM, how long running requests may take to end."
+    )
+    http_transport: Transport = Field(
+        "auto",
+        description="How services are called: 'auto' (a transport of our own for plain http) or always 'aiohttp'.",
     )
     models_file: Path = Field(
         PROJECT_ROOT / "compose" / "models.json", description="The model aliases, see servicekit/models.py."

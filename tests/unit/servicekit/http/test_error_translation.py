@@ -15,8 +15,9 @@ from servicekit.errors import (
     UpstreamTimeoutError,
     UpstreamUnreachableError,
 )
-from servicekit.http import client
-from servicekit.http.client import Target, Timeouts, proxy_for, translate_error
+from servicekit.http.aiohttp_transport import translate_error
+from servicekit.http.call import Target, Timeouts
+from servicekit.http.proxies import forget_environment, proxy_for
 
 TARGET = Target("node 'llm'", "http://127.0.0.1:9002/v1")
 
@@ -117,11 +118,11 @@ def test_translate_error_names_the_shorter_time_out(bounds: Timeouts, kind: str)
 @pytest.fixture
 def environment_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Set a proxy in the environment; what was remembered of it is forgotten before and after."""
-    client._proxy_for_origin.cache_clear()
+    forget_environment()
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "internal.example")
     yield monkeypatch
-    client._proxy_for_origin.cache_clear()
+    forget_environment()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Plain HTTP/1.1 on asyncio and httptools: pooled connections with as little as possible around them (decision 9)."""

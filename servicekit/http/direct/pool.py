@@ -1,0 +1,135 @@
+"""The connections to each origin: the one used last is used next, and none idles for long."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Sequence
+
+from aiohappyeyeballs import start_connection
+
+from servicekit.http.direct.connection import Connection
+from servicekit.http.direct.resolving import AddressInfo, Resolver
+
+#: How long one address is tried before the next one is tried beside it (RFC 8305, section 5).
+_NEXT_ADDRESS_SECONDS = 0.25
+
+
+class Origin:
+    """One host and port, and the connections to it.
+
+    Args:
+        host: A name or an IP address.
+        port: The TCP port.
+        keep_alive_seconds: How long a connection may idle.
+    """
+
+    __slots__ = (
+        "_connecting_count", "_connections", "_idle", "_is_closed", "_keep_alive_seconds", "_resolver", "_sweep",
+    )  # fmt: skip
+
+    def __init__(self, host: str, port: int, keep_alive_seconds: float) -> None:
+        self._resolver = Resolver(host, port)
+        self._keep_alive_seconds = keep_alive_seconds
+        self._connections: set[Connection] = set()
+        self._connecting_count = 0
+        self._is_closed = False
+        #: The one that idles longest on the left.
+        self._idle: deque[Connection] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether no connection stands or is being made."""
+        return not self._connections and not self._connecting_count
+
+    def take_idle(self, now: float) -> Connection | None:
+        """Return an idle connection that is still good, None if there is none.
+
+        Args:
+            now: On the loop's clock.
+        """
+        while self._idle:
+            connection = self._idle.pop()
+            if now - connection.idle_since < self._keep_alive_seconds and connection.is_alive():
+                return connection
+            connection.close()
+        return None
+
+    def put_idle(self, connection: Connection) -> None:
+        """Keep a connection for the next exchange."""
+        loop = connection.loop
+        connection.idle_since = loop.time()
+        self._idle.append(connection)
+        if self._sweep is None:
+            self._sweep = loop.call_later(self._keep_alive_seconds, self._close_stale, loop)
+
+    async def connect(self) -> Connection:
+        """Make a connection.
+
+        Raises:
+            OSError: The name does not resolve, or no address of it answers.
+        """
+        self._connecting_count += 1
+        try:
+            connection = await self._new_connection(asyncio.get_running_loop())
+        except OSError:
+            self._resolver.forget()
+            raise
+        finally:
+            self._connecting_count -= 1
+        self._connections.add(connection)
+        if self._is_closed:
+            connection.close()
+        return connection
+
+    async def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Connection:
+        sock = await _connected_socket(loop, await self._resolver.addresses())
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _, connection = await loop.create_connection(lambda: Connection(self, sock, loop), sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        return connection
+
+    def forget(self, connection: Connection) -> None:
+        """Drop a connection that was closed."""
+        self._connections.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+    def close(self) -> None:
+        """Close every connection, those in use included."""
+        self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        for connection in list(self._connections):
+            connection.close()
+        self._idle.clear()
+
+    def _close_stale(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close what idles for too long, and look again when the next one will."""
+        self._sweep = None
+        newest_stale = loop.time() - self._keep_alive_seconds
+        while self._idle and self._idle[0].idle_since <= newest_stale:
+            self._idle.popleft().close()
+        if self._idle:
+            wait_seconds = max(0.01, self._idle[0].idle_since - newest_stale)
+            self._sweep = loop.call_later(wait_seconds, self._close_stale, loop)
+
+
+async def _connected_socket(loop: asyncio.AbstractEventLoop, addresses: Sequence[AddressInfo]) -> socket.socket:
+    if len(addresses) > 1:
+        return await start_connection(addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop)
+    family, kind, protocol, _, address = addresses[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,58 @@
+"""An answer as callers see it, whichever transport it came through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Mapping
+
+from servicekit.http.call import Target
+from servicekit.http.failures import too_large
+
+#: How long the end of a finished body is waited for; after it the connection is closed instead of kept.
+DRAIN_SECONDS = 0.05
+
+
+class UpstreamResponse(ABC):
+    """An answer whose status and headers came; the body is read once, whole or as a stream.
+
+    Attributes:
+        status: The HTTP status.
+        headers: The headers, with lower-case names.
+    """
+
+    __slots__ = ("_limit_bytes", "_target", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], target: Target, limit_bytes: int) -> None:
+        self.status = status
+        self.headers = headers
+        self._target = target
+        self._limit_bytes = limit_bytes
+
+    async def read(self) -> bytes:
+        """Return the whole body.
+
+        Raises:
+            UpstreamBadResponseError: The body is larger than the client's limit, or was cut.
+            UpstreamTimeoutError: The first-byte, idle or total time-out ran out.
+        """
+        parts = []
+        size_bytes = 0
+        async for part in self.iter_bytes():
+            size_bytes += len(part)
+            if size_bytes > self._limit_bytes:
+                raise too_large(self._target, self._limit_bytes)
+            parts.append(part)
+        return b"".join(parts)
+
+    @abstractmethod
+    def iter_bytes(self) -> AsyncGenerator[bytes]:
+        """Yield the body as it arrives, one item per read.
+
+        Raises:
+            UpstreamTimeoutError: The first-byte, idle or total time-out ran out.
+            UpstreamBadResponseError: The body was cut.
+        """
+
+    @abstractmethod
+    async def drain(self) -> None:
+        """Wait briefly for the end of a body that has nothing more to say, so that its connection is used again."""
