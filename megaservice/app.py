@@ -38,7 +38,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         ConfigurationError: models.json or a pipeline file cannot be used; every problem is in it.
     """
     catalog = catalog_from(settings)
-    http = HttpClient()
+    http = HttpClient(transport=settings.http_transport)
 
     def make_gateway(pipeline: Pipeline) -> Gateway:
         return Gateway(pipeline, http, settings.request_timeout_seconds)
