@@ -1,73 +1,129 @@
-"""`python -m benchmarks`: what the gateway adds to the LLM service, with the real embedded model.
+"""`python -m benchmarks`: stock OPEA, our gateway and the limits, measured in one interleaved run.
 
-Direct and gateway requests alternate in one run, because machines drift: compare the ratios, not the milliseconds.
+Writes latest.json, README.md and ratios.svg into the results folder. Needs Linux and a C compiler; nginx takes part
+where it is installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import platform
+import json
+import signal
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
-from benchmarks.measure import Route, measure
-from benchmarks.table import render_table
-from tests.support.processes import running_service
+from benchmarks.contenders import NGINX, RAW, available_contenders
+from benchmarks.cores import available_cores
+from benchmarks.machine import describe_machine, describe_versions
+from benchmarks.plot import ratio_panels, render_svg
+from benchmarks.report import render_report, summary_of
+from benchmarks.runner import Bench
+from benchmarks.scenarios import Scenario, all_scenarios, quick
+from benchmarks.servers import ServerError
+from benchmarks.tools.build import ToolsUnavailableError, build_tools
 
-_SYSTEM = "Translate the user's message from English into Italian. Reply with the translation only."
-_MESSAGES = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": "Hello, how are you?"}]
+_RESULTS = Path(__file__).parent / "results"
+#: Measured besides the scenarios.
+_START, _GRAPH = "start", "graph"
 
 
-def main() -> None:
-    """Start the services on free ports, measure, print the table."""
+def main() -> int:
+    """Measure, write the results, print the table; return the exit code."""
     arguments = _arguments()
-    with _services() as routes:
-        results = asyncio.run(measure(routes, arguments.rounds, arguments.warmup))
-    print(_heading(arguments.rounds))
-    print(render_table(results))
-    if any(result.failures for result in results):
-        raise SystemExit(1)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        results, scenarios = _measure(arguments)
+    except (ToolsUnavailableError, ServerError) as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; every server was stopped, nothing was written.", file=sys.stderr)
+        return 130
+    print(_write(arguments.output, results, scenarios))
+    return 0
+
+
+def _names() -> list[str]:
+    return [*[scenario.name for scenario in all_scenarios()], _START, _GRAPH]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200, help="requests to each route, JSON and streamed")
-    parser.add_argument("--warmup", type=int, default=20, help="rounds before that, not counted")
-    return parser.parse_args()
+    parser.add_argument("--only", help=f"scenarios, separated by commas, of: {', '.join(_names())}")
+    parser.add_argument("--contenders", help="contenders, separated by commas; all that can run here if absent")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (3)")
+    parser.add_argument("--quick", action="store_true", help="one short round: does everything work?")
+    parser.add_argument("--output", type=Path, default=_RESULTS, help="the folder for the results")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = 1
+    arguments.only = _chosen(parser, arguments.only, _names())
+    return arguments
 
 
-@contextmanager
-def _services() -> Iterator[list[Route]]:
-    """Run the three services; give the routes to compare, the direct one first."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ports: dict[str, str] = {}
-        urls: dict[str, str] = {}
-        for module, variable in (
-            ("microservices.llm", "LLM_SERVICE_PORT"),
-            ("microservices.grader", "GRADER_SERVICE_PORT"),
-            ("megaservice", "MEGA_SERVICE_PORT"),
-        ):
-            service = stack.enter_context(
-                running_service(module, port_variable=variable, log_folder=folder, environment=ports)
-            )
-            ports[variable] = str(service.port)
-            urls[module] = service.url
-        body = {"model": "phrasebook", "messages": _MESSAGES, "temperature": 0}
-        yield [
-            Route("LLM service, direct", urls["microservices.llm"] + "/v1/chat/completions", body),
-            Route("gateway: llm", urls["megaservice"] + "/v1/chat/completions", body),
-            Route("gateway: llm >> grader", urls["megaservice"] + "/v1/chat", body),
-        ]
+def _chosen(parser: argparse.ArgumentParser, text: str | None, names: list[str]) -> list[str]:
+    chosen = [name.strip() for name in text.split(",")] if text else names
+    if unknown := [name for name in chosen if name not in names]:
+        parser.error(f"not known: {', '.join(unknown)}; there are {', '.join(names)}")
+    return chosen
 
 
-def _heading(rounds: int) -> str:
-    machine = f"{platform.machine()}, Python {platform.python_version()}, {platform.system()} {platform.release()}"
-    return f"One request at a time, {rounds} rounds, routes in turn; embedded phrasebook; {machine}.\n"
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Scenario]]:
+    available = available_cores()
+    results: dict[str, Any] = {
+        "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "quick": arguments.quick,
+        "rounds": arguments.rounds,
+        "machine": describe_machine(available),
+        "versions": describe_versions(),
+        "samples": [],
+        "start_seconds": {},
+        "graph_seconds": [],
+    }
+    tools, contenders = build_tools(), available_contenders()
+    if NGINX not in contenders:
+        _say(f"nginx is not installed: {RAW} stands for the limit.")
+    if arguments.contenders:
+        wanted = [name.strip() for name in arguments.contenders.split(",")]
+        contenders = {name: contender for name, contender in contenders.items() if name in wanted}
+    chosen = [scenario for scenario in all_scenarios() if scenario.name in arguments.only]
+    possible = [scenario for scenario in chosen if scenario.needs is None or scenario.needs in contenders]
+    scenarios = [quick(scenario) for scenario in possible] if arguments.quick else possible
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(tools, contenders, Path(folder), available, _say)
+        for scenario in scenarios:
+            _say(scenario.title)
+            results["samples"] += bench.run(scenario, arguments.rounds)
+        if _START in arguments.only:
+            _say("start, beside a bare import comps")
+            results["start_seconds"] = bench.start_times(arguments.rounds)
+        if _GRAPH in arguments.only:
+            _say("chains and fan-outs in process")
+            results["graph_seconds"] = bench.graph_times(arguments.rounds)
+    return results, scenarios
+
+
+def _write(folder: Path, results: dict[str, Any], scenarios: list[Scenario]) -> str:
+    """Write the three files and return the report."""
+    report = render_report(results, scenarios)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "latest.json").write_text(json.dumps(results, indent=1) + "\n")
+    (folder / "README.md").write_text(report)
+    (folder / "ratios.svg").write_text(render_svg(ratio_panels(summary_of(results))))
+    return report
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
