@@ -25,7 +25,8 @@ class NodeCall:
         outputs: The outputs of every succeeded node upstream, by name, nearest last.
         texts: The texts of those that produce one, in the same order.
         is_answer: Whether this node writes the answer, and so gets the request's sampling parameters.
-        context: Request id and deadline.
+        context: Request id, deadline, and the request's headers.
+        loop: In a loop, `attempt`, and `previous`: the outputs of the attempt before.
     """
 
     request: Mapping[str, Any]
@@ -33,6 +34,7 @@ class NodeCall:
     texts: Mapping[str, str] = field(default_factory=dict)
     is_answer: bool = False
     context: CallContext = field(default_factory=lambda: CallContext("-"))
+    loop: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def nearest_text(self) -> str | None:
@@ -40,10 +42,10 @@ class NodeCall:
         return list(self.texts.values())[-1] if self.texts else None
 
     def scope(self) -> dict[str, Any]:
-        """Return what a node's input expressions see: `request`, and each upstream node by its name."""
+        """Return what a node's expressions and templates see: `request`, each upstream node by its name, the loop."""
         request = {**self.request, "text": last_user_text(self.request.get("messages", []))}
         nodes = {name: {**output, "text": self.texts.get(name)} for name, output in self.outputs.items()}
-        return {"request": request, **nodes}
+        return {"request": request, **nodes, **self.loop}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,11 @@ class NodeClient(Protocol):
 
     async def problem(self) -> str | None:
         """Return why the node cannot answer now, in one sentence, or None."""
+
+
+def call_headers(own: Mapping[str, str], spec: NodeSpec, context: CallContext) -> dict[str, str]:
+    """Return the headers of a call: those of the caller that the node names, the node's own, the context's."""
+    return {**(context.passed_on(spec.headers) if spec.headers else {}), **own, **context.headers()}
 
 
 def bounded(spec: TimeoutSpec, context: CallContext) -> Timeouts:

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 
 from megaservice.nodes.base import NodeClient
 from megaservice.nodes.grade import GradeNode
+from megaservice.nodes.guard import GuardNode
 from megaservice.nodes.openai_chat import ChatNode
 from megaservice.nodes.resilient import ResilientNode
+from megaservice.nodes.select import SelectNode
 from megaservice.nodes.text import TextNode
 from megaservice.pipeline.spec import NodeSpec, ServiceKind
 from servicekit.http.client import HttpClient
 
-#: Which client speaks to which kind of node.
-CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode]] = {
+#: Which client speaks to which kind of service.
+CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode | GuardNode]] = {
     ServiceKind.LLM: ChatNode,
     ServiceKind.GRADER: GradeNode,
     ServiceKind.TEXT: TextNode,
+    ServiceKind.GUARD: GuardNode,
 }
 
 
@@ -32,12 +35,19 @@ def make_clients(nodes: Mapping[str, NodeSpec], http: HttpClient) -> dict[str, N
     def client_of(name: str) -> NodeClient:
         if name not in clients:
             spec = nodes[name]
-            kind = CLIENT_CLASSES[spec.service_type]
-            replicas = [kind(name, spec.model_copy(update={"endpoint": url}), http) for url in spec.endpoints]
             fallback = client_of(spec.fallback) if spec.fallback else None
-            clients[name] = ResilientNode(name, spec, replicas, fallback)
+            clients[name] = ResilientNode(name, spec, _replicas(name, spec, http), fallback)
         return clients[name]
 
     for name in nodes:
         client_of(name)
     return clients
+
+
+def _replicas(name: str, spec: NodeSpec, http: HttpClient) -> list[NodeClient]:
+    """Return a client for each endpoint of a node; one for a node that runs in the gateway."""
+    if spec.service_type is ServiceKind.SELECT:
+        return [SelectNode(name, spec)]
+    kind = CLIENT_CLASSES[spec.service_type]
+    urls = spec.endpoints or (None,)
+    return [kind(name, spec.model_copy(update={"endpoint": url}), http) for url in urls]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from megaservice.nodes.base import NodeCall, Output
 from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.json_service import JsonService
+from megaservice.pipeline.output_mapping import OutputMapping
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient
@@ -25,11 +26,14 @@ class GradeNode:
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.spec = spec
         self._service = JsonService(name, spec, http)
-        self._inputs = DeclaredInputs(spec.inputs)
+        self._inputs = DeclaredInputs(spec.inputs, name)
+        self._outputs = OutputMapping(spec.outputs, name)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the grade; see `NodeClient.call`."""
-        grade = await self._service.post(self.payload(call), call.context)
+        answer = await self._service.post(self.payload(call), call.context)
+        output = self._outputs.mapped(answer)
+        grade = answer | output  # a mapping may find the score where another kind of grader has it
         if "score" not in grade:
             raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'score'; is it a grader?")
         score = grade["score"]
@@ -37,7 +41,7 @@ class GradeNode:
         if score is not None and not (is_number and 0 <= score <= 1):
             found = f"answered the score {score!r}; 0 to 1 or null was expected"
             raise UpstreamBadResponseError(f"{self._service.target} {found}.")
-        return grade
+        return output
 
     def open_stream(self, _call: NodeCall) -> None:
         """Return None: a grade is one JSON object."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import jmespath
-
 from megaservice.nodes.base import NodeCall
+from megaservice.pipeline.expressions import Expression
 
 
 class DeclaredInputs:
@@ -15,15 +14,22 @@ class DeclaredInputs:
 
     Args:
         expressions: By field; checked when the pipeline was loaded.
+        node: The node's name, for errors.
     """
 
-    def __init__(self, expressions: Mapping[str, str]) -> None:
-        self._expressions = {field: jmespath.compile(text) for field, text in expressions.items()}
+    def __init__(self, expressions: Mapping[str, str], node: str) -> None:
+        self._expressions = {
+            field: Expression(text, f"node '{node}', 'inputs.{field}'") for field, text in expressions.items()
+        }
 
     def __contains__(self, field: str) -> bool:
         return field in self._expressions
 
     def values(self, call: NodeCall) -> dict[str, Any]:
-        """Return the fields with what their expressions find in this run; null where they find nothing."""
+        """Return the fields with what their expressions find in this run; null where they find nothing.
+
+        Raises:
+            InternalError: An expression cannot be evaluated over what is there.
+        """
         scope = call.scope() if self._expressions else {}
-        return {field: expression.search(scope) for field, expression in self._expressions.items()}
+        return {field: expression.value(scope) for field, expression in self._expressions.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from megaservice.nodes.base import Output, bounded
+from megaservice.nodes.base import Output, bounded, call_headers
 from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import NodeSpec
@@ -25,7 +25,7 @@ class JsonService:
 
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.target = Target(f"node '{name}'", spec.url)
-        self._timeouts = spec.timeouts
+        self._spec = spec
         self._headers = {"content-type": "application/json", **key_headers(spec)}
         self._http = http
 
@@ -39,8 +39,8 @@ class JsonService:
             "POST",
             self.target,
             body=orjson.dumps(payload),
-            headers={**self._headers, **context.headers()},
-            timeouts=bounded(self._timeouts, context),
+            headers=call_headers(self._headers, self._spec, context),
+            timeouts=bounded(self._spec.timeouts, context),
         )
         if response.status != 200:
             raise error_from_answer(self.target, response.status, response.headers, body)

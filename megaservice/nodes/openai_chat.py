@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 
-from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded
+from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded, call_headers
 from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.readiness import probe
-from megaservice.pipeline.spec import History, NodeSpec, PromptSpec, SystemMessage
+from megaservice.pipeline.spec import History, NodeSpec, SystemMessage
+from megaservice.pipeline.templates import PromptTemplate
 from servicekit.errors import InvalidRequestError, ServiceError
 from servicekit.http.client import HttpClient, Target
 from servicekit.openai.assembler import ChatAssembler
@@ -44,17 +45,20 @@ class ChatNode:
         self._target = Target(f"node '{name}'", spec.url)
         self._upstream = ChatUpstream(http, self._target)
         self._headers = key_headers(spec)
-        self._inputs = DeclaredInputs(spec.inputs)
+        self._inputs = DeclaredInputs(spec.inputs, name)
+        self._system = _template(spec.prompt.system, f"node '{name}', 'prompt.system'")
+        self._user = _template(spec.prompt.user, f"node '{name}', 'prompt.user'")
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the whole `chat.completion`; see `NodeClient.call`."""
         timeouts = bounded(self.spec.timeouts, call.context)
-        return await self._upstream.complete(self.payload(call), self._headers | call.context.headers(), timeouts)
+        headers = call_headers(self._headers, self.spec, call.context)
+        return await self._upstream.complete(self.payload(call), headers, timeouts)
 
     def open_stream(self, call: NodeCall) -> ChatNodeStream:
         """Return the streamed answer; the request goes out when it is iterated."""
         timeouts = bounded(self.spec.timeouts, call.context)
-        headers = self._headers | call.context.headers()
+        headers = call_headers(self._headers, self.spec, call.context)
         return ChatNodeStream(self._upstream.stream(self.payload(call), headers, timeouts))
 
     def text_of(self, output: Output) -> str | None:
@@ -76,6 +80,7 @@ class ChatNode:
 
         Raises:
             InvalidRequestError: There is no text to send.
+            InternalError: A template or an input cannot be filled in.
         """
         request = call.request
         payload: dict[str, Any] = {**self.spec.parameters}
@@ -90,14 +95,32 @@ class ChatNode:
 
     def _messages(self, call: NodeCall) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = list(call.request.get("messages", ()))
-        text = self._text(call)
-        if text is None and self.spec.prompt.history is History.LAST_USER_MESSAGE:
-            text = last_user_text(messages)
+        is_alone = self.spec.prompt.history is History.LAST_USER_MESSAGE
+        if self._user is not None:
+            text: str | None = self._user.filled_in(call.scope())
+        else:
+            text = self._text(call)
+            is_alone = is_alone or text is not None
+            if text is None and is_alone:
+                text = last_user_text(messages)
         if text is not None:
             if not text.strip():
                 raise InvalidRequestError("messages: there is no user message with text to work on.", param="messages")
-            messages = [*_of_roles(messages, _SYSTEM_ROLES), {"role": "user", "content": text}]
-        return _with_prompt(messages, self.spec.prompt)
+            messages = _of_roles(messages, _SYSTEM_ROLES) if is_alone else _before_last_user(messages)
+            messages.append({"role": "user", "content": text})
+        return self._with_prompt(messages, call)
+
+    def _with_prompt(self, messages: list[dict[str, Any]], call: NodeCall) -> list[dict[str, Any]]:
+        """Put the pipeline's prompt first; the caller's own system message follows it, unless it is replaced."""
+        if self._system is None:
+            return messages
+        is_replaced = self.spec.prompt.caller_system is SystemMessage.REPLACE
+        own = [] if is_replaced else _of_roles(messages, _SYSTEM_ROLES)
+        prompt = self._system.filled_in({} if self._system.is_plain else call.scope())
+        # One system message: many chat templates refuse or ignore a second one.
+        system = "\n\n".join([prompt, *(text_of(message.get("content")) for message in own)])
+        rest = [message for message in messages if message["role"] not in _SYSTEM_ROLES]
+        return [{"role": "system", "content": system}, *rest]
 
     def _text(self, call: NodeCall) -> str | None:
         """Return the text that takes the conversation's place: the declared input, else what the node before wrote."""
@@ -111,15 +134,16 @@ def _of_roles(messages: list[dict[str, Any]], roles: tuple[str, ...]) -> list[di
     return [message for message in messages if message["role"] in roles]
 
 
-def _with_prompt(messages: list[dict[str, Any]], prompt: PromptSpec) -> list[dict[str, Any]]:
-    """Put the pipeline's prompt first; the caller's own system message follows it, unless it is replaced."""
-    if prompt.system is None:
-        return messages
-    own = [] if prompt.caller_system is SystemMessage.REPLACE else _of_roles(messages, _SYSTEM_ROLES)
-    # One system message: many chat templates refuse or ignore a second one.
-    system = "\n\n".join([prompt.system, *(text_of(message.get("content")) for message in own)])
-    rest = [message for message in messages if message["role"] not in _SYSTEM_ROLES]
-    return [{"role": "system", "content": system}, *rest]
+def _before_last_user(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the conversation up to its newest user message, without that."""
+    for index in reversed(range(len(messages))):
+        if messages[index]["role"] == "user":
+            return messages[:index]
+    return list(messages)
+
+
+def _template(text: str | None, owner: str) -> PromptTemplate | None:
+    return None if text is None else PromptTemplate(text, owner)
 
 
 class ChatNodeStream:

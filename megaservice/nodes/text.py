@@ -5,6 +5,7 @@ from __future__ import annotations
 from megaservice.nodes.base import NodeCall, Output
 from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.json_service import JsonService
+from megaservice.pipeline.output_mapping import OutputMapping
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient
@@ -25,11 +26,13 @@ class TextNode:
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.spec = spec
         self._service = JsonService(name, spec, http)
-        self._inputs = DeclaredInputs(spec.inputs)
+        self._inputs = DeclaredInputs(spec.inputs, name)
+        self._outputs = OutputMapping(spec.outputs, name)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the text; see `NodeClient.call`."""
-        output = await self._service.post(self.payload(call), call.context)
+        answer = await self._service.post(self.payload(call), call.context)
+        output = self._outputs.mapped(answer, ("text", "downstream_black_list"))
         if not isinstance(output.get("text"), str):
             raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'text'; is it a TextDoc?")
         return output

@@ -10,6 +10,7 @@ import pytest
 from megaservice.nodes.base import NodeCall, NodeClient, bounded
 from megaservice.nodes.factory import CLIENT_CLASSES
 from megaservice.nodes.grade import GradeNode
+from megaservice.nodes.guard import GuardNode
 from megaservice.nodes.openai_chat import ChatNode
 from megaservice.nodes.text import TextNode
 from megaservice.pipeline.spec import NodeSpec, ServiceKind, TimeoutSpec
@@ -87,12 +88,14 @@ def test_node_call_scope_names_the_request_and_each_node() -> None:
 
 
 def test_factory_knows_a_client_for_every_kind_of_node() -> None:
-    """The table has no hole."""
+    """The table has no hole; a `select` has no service."""
     assert {
         ServiceKind.LLM: ChatNode,
         ServiceKind.GRADER: GradeNode,
         ServiceKind.TEXT: TextNode,
+        ServiceKind.GUARD: GuardNode,
     } == CLIENT_CLASSES
+    assert CLIENT_CLASSES.keys() | {ServiceKind.SELECT} == set(ServiceKind)
 
 
 def test_node_timeouts_are_cut_to_what_the_request_has_left() -> None:

@@ -1,0 +1,89 @@
+"""Picks the best of several candidates, such as the outputs of nodes that ran side by side. Runs in the gateway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from megaservice.nodes.base import NodeCall, Output
+from megaservice.nodes.inputs import DeclaredInputs
+from megaservice.pipeline.expressions import Expression
+from megaservice.pipeline.output_mapping import OutputMapping
+from megaservice.pipeline.spec import NodeSpec
+from servicekit.errors import InternalError, ServiceError, UpstreamBadResponseError
+
+#: The input that lists the candidates.
+CANDIDATES = "candidates"
+
+
+class SelectNode:
+    """The choice that one node makes. It answers `{"text", "best", "index", "candidates"}`.
+
+    A candidate is a text, or an object with one; those that have none (of nodes that failed or were skipped) do not
+    count. Without declared candidates they are the texts of the nodes before, the nearest first.
+
+    Args:
+        name: The node's name in the pipeline.
+        spec: As declared.
+    """
+
+    def __init__(self, name: str, spec: NodeSpec) -> None:
+        self.spec = spec
+        self._name = name
+        self._inputs = DeclaredInputs(spec.inputs, name)
+        self._outputs = OutputMapping(spec.outputs, name)
+        self._best = Expression(spec.best, f"node '{name}', 'best'") if spec.best is not None else None
+
+    async def call(self, call: NodeCall) -> Output:
+        """Choose; see `NodeClient.call`."""
+        candidates = self._candidates(call)
+        if not candidates:
+            raise UpstreamBadResponseError(f"node '{self._name}': none of the candidates has a text to choose.")
+        index = self._chosen(call, candidates)
+        best = candidates[index]
+        chosen = {"text": best["text"], "best": best, "index": index, CANDIDATES: candidates}
+        return self._outputs.mapped(chosen, ("text",))
+
+    def open_stream(self, _call: NodeCall) -> None:
+        """Return None: what is best is known when all is there."""
+        return
+
+    def text_of(self, output: Output) -> str | None:
+        """Return the text of the best candidate."""
+        text: str | None = output.get("text")
+        return text
+
+    def failure_output(self, error: ServiceError) -> Output:
+        """Return the error's body: what is attached in place of an output."""
+        return error.body()
+
+    async def problem(self) -> str | None:
+        """Return None: there is no service that could be away."""
+        return None
+
+    def _candidates(self, call: NodeCall) -> list[dict[str, Any]]:
+        if CANDIDATES not in self._inputs:
+            return [{"text": text} for text in reversed(list(call.texts.values())) if text]
+        given = self._inputs.values(call)[CANDIDATES]
+        if not isinstance(given, list):
+            raise InternalError(f"node '{self._name}', 'inputs.{CANDIDATES}' found no list; write it as '[a, b]'.")
+        candidates = [{"text": item} if isinstance(item, str) else item for item in given]
+        return [item for item in candidates if isinstance(item, dict) and _has_text(item)]
+
+    def _chosen(self, call: NodeCall, candidates: list[dict[str, Any]]) -> int:
+        """Return the place of the best; the first one where the expression finds none."""
+        best = None if self._best is None else self._best.value({**call.scope(), CANDIDATES: candidates})
+        if best is None:
+            return 0
+        try:
+            return candidates.index({"text": best} if isinstance(best, str) else best)
+        except ValueError:
+            remedy = "such as 'max_by(candidates, &score)'"
+            text = self.spec.best
+            raise InternalError(
+                f"node '{self._name}', 'best': '{text}' found something that is no candidate; write one {remedy}."
+            ) from None
+
+
+def _has_text(candidate: dict[str, Any]) -> bool:
+    text = candidate.get("text")
+    return isinstance(text, str) and bool(text)
