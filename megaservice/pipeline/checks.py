@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from megaservice.pipeline.address_checks import check_addresses
+from megaservice.pipeline.control_checks import check_control
 from megaservice.pipeline.control_plan import make_control_plan
 from megaservice.pipeline.dag import CycleError, Dag
 from megaservice.pipeline.dialects.opea import MEGA_KEY, NODES_KEY
@@ -15,6 +17,7 @@ from megaservice.pipeline.draft import Draft
 from megaservice.pipeline.input_checks import check_inputs
 from megaservice.pipeline.located_yaml import LocatedYaml
 from megaservice.pipeline.pipeline import Pipeline
+from megaservice.pipeline.scopes import Scopes
 from megaservice.pipeline.spec import (
     OUTPUT_FIELDS,
     PIECEWISE,
@@ -30,12 +33,13 @@ from servicekit.nearest import nearest
 _ANSWER_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "notice"})
 
 
-def check_pipeline(document: LocatedYaml, draft: Draft) -> Pipeline | None:
+def check_pipeline(document: LocatedYaml, draft: Draft, variables: Mapping[str, str]) -> Pipeline | None:
     """Add every problem to the document's; return the pipeline if there was none.
 
     Args:
         document: Where the draft came from.
         draft: What could be read of it.
+        variables: Tell the gateway's own port.
     """
     dag = _graph(document, draft)
     for name, node in draft.nodes.items():
@@ -43,7 +47,10 @@ def check_pipeline(document: LocatedYaml, draft: Draft) -> Pipeline | None:
         _check_attached_fields(document, name, node)
     _check_fallbacks(document, draft)
     _check_endpoints(document, draft)
-    check_inputs(document, draft, dag)
+    scopes = Scopes(draft, dag)
+    check_inputs(document, draft, scopes)
+    check_control(document, draft, scopes)
+    check_addresses(document, draft, variables)
     answer_node = _answer_node(document, draft, dag)
     _check_attached_names(document, _attached(draft, dag, {answer_node} if answer_node else set()))
     if document.problems or draft.head is None or dag is None or answer_node is None:

@@ -122,7 +122,7 @@ def _parse(text: str, file: str, variables: Mapping[str, str]) -> _Read:
     draft = read_opea(document, Path(file).stem.replace("_", "-").lower())
     if draft is None:
         return _Read(document, None, None, dialect)
-    return _Read(document, draft.head, check_pipeline(document, draft), dialect)
+    return _Read(document, draft.head, check_pipeline(document, draft, variables), dialect)
 
 
 def _dialect(document: LocatedYaml) -> Dialect | None:

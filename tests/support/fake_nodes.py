@@ -216,7 +216,7 @@ def make_pipeline(flow: Sequence[str], *, soft: Sequence[str] = (), nodes: Seque
     words = " ".join(flow).replace("(", " ").replace(")", " ").replace(",", " ").replace(">>", " ")
     names = list(nodes) or list(dict.fromkeys(words.split()))
     declared = [
-        f"  {name}: {{endpoint: 'http://x:1/', dependency: {'soft' if name in soft else 'hard'}}}" for name in names
+        f"  {name}: {{endpoint: 'http://x:1/{name}', dependency: {'soft' if name in soft else 'hard'}}}" for name in names
     ]
     rules = [f'    - "{rule}"' for rule in flow]
     text = "\n".join(["opea_micro_services:", *declared, "opea_mega_service:", "  mega_flow:", *rules])

@@ -86,21 +86,21 @@ def test_checks_are_all_made_though_keys_are_wrong() -> None:
         opea_micro_services:
           llm: {endpoint: 'http://a:1/'}
           grader: {endpoint: 'http://a:2/', inputs: {candidate: llm.text}}
-          guard: {endpoint: 'http://a:2/', service_type: text, consume: sentence}
+          guard: {endpoint: 'http://a:3/', service_type: text, consume: sentence}
         opea_mega_service: {flow: [llm >> grader, llm >> guard]}
         """,
         """\
         opea_micro_services:
           llm: {endpoint: 'http://a:1/'}
           grader: {endpoint: 'http://a:2/', inputs: {candidate: llm.text}}
-          guard: {endpoint: 'http://a:2/', service_type: text, consume: sentence}
+          guard: {endpoint: 'http://a:3/', service_type: text, consume: sentence}
         opea_mega_service: {mega_flow: ["llm >> (grader, guard) >>"]}
         """,
         """\
         opea_micro_services:
           llm: {endpoint: 'http://a:1/'}
           grader: {endpoint: 'http://a:2/', inputs: {candidate: llm.text}}
-          guard: {endpoint: 'http://a:2/', service_type: text, consume: sentence}
+          guard: {endpoint: 'http://a:3/', service_type: text, consume: sentence}
         opea_mega_service: {mega_flow: [llm, "lllm >> (grader, guard)"]}
         """,
         """\
