@@ -60,6 +60,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 
     # comps registers its metrics with prometheus_client's own registry.
     app = create_service_app(INFO, settings, lifespan, readiness, registries=[REGISTRY])
+    app.state.served = served
     # First, because nearly all requests are for it; no pipeline can take a path of the gateway's own.
     app.router.routes.insert(0, PipelineRoutes(served))
     app.include_router(about_router(served))

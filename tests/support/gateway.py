@@ -107,12 +107,13 @@ async def running_gateway(
         chat_file(llm_url, timeouts=timeouts),
         graded_file(llm_url, grader_url, timeouts=timeouts),
     ]
-    app = await asyncio.to_thread(_build, folder, documents, settings)  # it reads files
+    app = await asyncio.to_thread(build_gateway, folder, documents, settings)  # it reads files
     async with serving(app) as url:
         yield url
 
 
-def _build(folder: Path, documents: Sequence[Mapping[str, Any]], settings: dict[str, Any]) -> FastAPI:
+def build_gateway(folder: Path, documents: Sequence[Mapping[str, Any]], settings: dict[str, Any]) -> FastAPI:
+    """Write the configuration into the folder, the files as `0.yaml` and so on, and build the application."""
     for number, document in enumerate(documents):
         (folder / f"{number}.yaml").write_text(yaml.safe_dump(dict(document), sort_keys=False))
     models_file = folder / "models.json"
