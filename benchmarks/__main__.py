@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import signal
 import sys
 import tempfile
@@ -27,6 +28,8 @@ from benchmarks.servers import ServerError
 from benchmarks.tools.build import ToolsUnavailableError, build_tools
 
 _RESULTS = Path(__file__).parent / "results"
+_OPEN_FILES = 65_536
+_ENOUGH_FILES = 4_096
 #: Measured besides the scenarios.
 _START, _GRAPH = "start", "graph"
 
@@ -77,6 +80,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Scenario]]:
+    tools = build_tools()  # first: it says what this machine lacks
+    _raise_file_limit()
     available = available_cores()
     results: dict[str, Any] = {
         "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -88,7 +93,7 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Scenar
         "start_seconds": {},
         "graph_seconds": [],
     }
-    tools, contenders = build_tools(), available_contenders()
+    contenders = available_contenders()
     if NGINX not in contenders:
         _say(f"nginx is not installed: {RAW} stands for the limit.")
     if arguments.contenders:
@@ -109,6 +114,15 @@ def _measure(arguments: argparse.Namespace) -> tuple[dict[str, Any], list[Scenar
             _say("chains and fan-outs in process")
             results["graph_seconds"] = bench.graph_times(arguments.rounds)
     return results, scenarios
+
+
+def _raise_file_limit() -> None:
+    """Let the contenders hold 1,000 streams: two descriptors each, and the usual soft limit is 1,024."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < _ENOUGH_FILES:
+        _say(f"warning: {most} open files are allowed here (ulimit -Hn), too few for 1000 streams.")
 
 
 def _write(folder: Path, results: dict[str, Any], scenarios: list[Scenario]) -> str:

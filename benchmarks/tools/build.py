@@ -55,10 +55,12 @@ def _compiled(name: str, compiler: str, folder: Path) -> Path:
     if program.exists() and program.stat().st_mtime > newest:
         return program
     fresh = folder / f"{name}.{os.getpid()}"  # renamed when complete: two runs at once do not see half a program
-    result = subprocess.run(
-        [compiler, *_FLAGS, "-o", str(fresh), str(_SOURCES / f"{name}.c")], capture_output=True, text=True, check=False
-    )
-    if result.returncode != 0:
-        raise ToolsUnavailableError(f"{compiler} could not compile {name}.c:\n{result.stderr.strip()}")
-    fresh.replace(program)
+    command = [compiler, *_FLAGS, "-o", str(fresh), str(_SOURCES / f"{name}.c")]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise ToolsUnavailableError(f"{compiler} could not compile {name}.c:\n{result.stderr.strip()}")
+        fresh.replace(program)
+    finally:
+        fresh.unlink(missing_ok=True)
     return program
