@@ -125,11 +125,17 @@ def _columns(scenario: Scenario) -> dict[str, _Cell]:
         return {
             "requests/s": _plain(measured.rps),
             "p50 ms": _plain(measured.p50_ms),
+            "CPU µs a request": _plain(measured.cpu_us_per_request),
             "failed": _plain(measured.failed),
             **cores,
         }
     if scenario.load.requests == 0:
-        return {"tokens/s": _plain(measured.tokens_per_second), "failed": _plain(measured.failed), **cores}
+        return {
+            "tokens/s": _plain(measured.tokens_per_second),
+            "CPU s per 1M tokens": _plain(measured.cpu_per_million_tokens),
+            "failed": _plain(measured.failed),
+            **cores,
+        }
     return {
         "completed": _completed,
         "TTFT p50 ms": _plain(measured.ttft_p50_ms),

@@ -45,9 +45,17 @@ def gap_p99_ms(sample: Sample) -> float | None:
 def cpu_per_million_tokens(sample: Sample) -> float | None:
     """The gateway's CPU seconds for a million tokens; None where the run did not complete."""
     load = sample["load"]
-    if load["errors"] or not load["tokens"] or not sample["gateway_cpu_seconds"]:
+    if load["errors"] or not load["all_tokens"] or not sample["gateway_cpu_seconds"]:
         return None
-    return float(sample["gateway_cpu_seconds"]) / int(load["tokens"]) * 1e6
+    return float(sample["gateway_cpu_seconds"]) / int(load["all_tokens"]) * 1e6
+
+
+def cpu_us_per_request(sample: Sample) -> float | None:
+    """The gateway's CPU microseconds for one request; steadier than a rate where something else runs, too."""
+    load = sample["load"]
+    if load["errors"] or not load["all_succeeded"] or not sample["gateway_cpu_seconds"]:
+        return None
+    return float(sample["gateway_cpu_seconds"]) / int(load["all_succeeded"]) * 1e6
 
 
 def peak_rss_mb(sample: Sample) -> float | None:

@@ -27,6 +27,8 @@ def _load(**numbers: Any) -> dict[str, Any]:
         "total_seconds": 2.5,
         "rps": 0.0,
         "tokens": 100_000,
+        "all_succeeded": 1100,
+        "all_tokens": 100_000,
         "tokens_per_second": 50_000.0,
         "cpu_seconds": 0.5,
         "latency_ms": percentiles,
@@ -51,7 +53,7 @@ def _sample(scenario: str, label: str, **load: Any) -> dict[str, Any]:
 def _results(*, with_nginx: bool = True) -> dict[str, Any]:
     json_samples = [_sample("json", label, rps=rps) for label, rps in RPS.items() if with_nginx or label != NGINX]
     storm = [_sample("storm", label) for label in (DIRECT, NGINX, OURS) if with_nginx or label != NGINX]
-    empty = {"succeeded": 0, "errors": 1000, "tokens": 0, "ttft_ms": None, "gap_ms": None, "seconds": 15.0}
+    empty = {"succeeded": 0, "errors": 1000, "all_tokens": 0, "ttft_ms": None, "gap_ms": None, "seconds": 15.0}
     return {
         "measured_at": "2026-01-01 00:00 UTC",
         "quick": False,

@@ -16,7 +16,8 @@ def _sample(label: str, number: int = 1, *, gateway_cpu_seconds: float = 1.0, **
         "seconds": 2.0,
         "total_seconds": 2.5,
         "rps": 5.0,
-        "tokens": 1000,
+        "all_succeeded": 20,
+        "all_tokens": 1000,
         "cpu_seconds": 0.5,
         "latency_ms": {"p50": 1.0},
         "ttft_ms": None,
@@ -69,9 +70,16 @@ def test_percentile_is_none_where_nothing_was_recorded() -> None:
 
 def test_cpu_per_million_tokens_counts_complete_runs_only() -> None:
     """CPU of streams that were not delivered has no token to be divided by."""
-    assert measured.cpu_per_million_tokens(_sample("a", gateway_cpu_seconds=0.5, tokens=20_000)) == 25.0
+    assert measured.cpu_per_million_tokens(_sample("a", gateway_cpu_seconds=0.5, all_tokens=20_000)) == 25.0
     assert measured.cpu_per_million_tokens(_sample("a", errors=1)) is None
     assert measured.cpu_per_million_tokens(_sample("a", gateway_cpu_seconds=0.0)) is None
+
+
+def test_cpu_per_request_counts_the_warm_up() -> None:
+    """The gateway's CPU time was spent in it, too."""
+    assert measured.cpu_us_per_request(_sample("a")) == 50_000
+    assert measured.cpu_us_per_request(_sample("a", errors=1)) is None
+    assert measured.cpu_us_per_request(_sample("direct", gateway_cpu_seconds=0.0)) is None
 
 
 def test_busy_shares_are_of_the_whole_time() -> None:
