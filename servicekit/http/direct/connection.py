@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import select
 from typing import TYPE_CHECKING, cast
 
 import httptools
@@ -57,8 +57,8 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_parts",
         "_parts_bytes",
+        "_poll",
         "_reading_paused",
-        "_socket",
         "_timer",
         "_timer_at",
         "_transport",
@@ -78,12 +78,12 @@ class Connection(asyncio.Protocol):
         "status",
     )
 
-    def __init__(self, origin: Origin, sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self.origin = origin
-        self._socket = sock
         self.loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._loosen()
+        self._poll = select.poll()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -177,13 +177,7 @@ class Connection(asyncio.Protocol):
         """
         if self.is_closed:
             return False
-        try:
-            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        return not self._poll.poll(0)
 
     def close(self) -> None:
         """Close at once; what was not sent is not sent any more."""
@@ -200,6 +194,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came and wake the reader."""
