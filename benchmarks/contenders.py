@@ -114,9 +114,7 @@ def _has_workers() -> bool:
 def _nginx(port: int, upstream_port: int, folder: Path) -> Launch:
     configuration = folder / "nginx.conf"
     configuration.write_text(_NGINX_CONFIGURATION.format(port=port, upstream_port=upstream_port, folder=folder))
-    return Launch(
-        [nginx_program() or NGINX, "-p", str(folder), "-e", str(folder / "early.log"), "-c", str(configuration)], {}
-    )
+    return Launch([nginx_program() or NGINX, "-p", str(folder), "-c", str(configuration)], {})
 
 
 def _python(*arguments: str, **environment: str) -> Launch:

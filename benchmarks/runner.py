@@ -16,15 +16,14 @@ from benchmarks.cores import Cores, one_core_each, room_for_workers
 from benchmarks.load import run_load
 from benchmarks.paths import CHAT_PATH, GRADE_PATH
 from benchmarks.scenarios import Case, Scenario
-from benchmarks.servers import PROJECT_ROOT, Launch, Server, move_to_cores, on_cores, running
+from benchmarks.servers import PROJECT_ROOT, Server, on_cores
 from benchmarks.targets import IMPORT_COMPS
 from benchmarks.tools.build import Tools
+from benchmarks.upstream import running_upstream
 
 #: One measurement: scenario, label, round, and the numbers.
 Sample = dict[str, Any]
 Say = Callable[[str], None]
-
-_UPSTREAM_START_SECONDS = 5.0
 
 
 class Bench:
@@ -53,7 +52,7 @@ class Bench:
         cases = [case for case in scenario.cases if case.contender in self._contenders]
         samples = []
         with ExitStack() as stack:
-            upstream = stack.enter_context(self._upstream(cores))
+            upstream = stack.enter_context(running_upstream(self._tools.upstream, self._folder, cores.tools))
             kept = _KeptServers(stack, self._contenders, upstream, self._folder, cores)
             for number in range(rounds):
                 for case in _rotated(cases, number):
@@ -68,7 +67,7 @@ class Bench:
         """Return the seconds until our gateway answers, and those of a bare `import comps`, in turn."""
         cores = one_core_each(self._available)
         seconds: dict[str, list[float]] = {OURS: [], IMPORT_COMPS: []}
-        with self._upstream(cores) as upstream:
+        with running_upstream(self._tools.upstream, self._folder, cores.tools) as upstream:
             for number in range(rounds + 1):  # the first round fills the page cache and writes the bytecode
                 started = time.perf_counter()
                 with on_cores(cores.gateway):
@@ -112,15 +111,6 @@ class Bench:
             kept.distrust(case.contender)
         return numbers
 
-    @contextmanager
-    def _upstream(self, cores: Cores) -> Iterator[Server]:
-        log = self._folder / "upstream.log"
-        log.write_bytes(b"")
-        with running(Launch([str(self._tools.upstream)], {}), 0, log, cores.tools) as server:
-            server.port = _announced_port(log)
-            move_to_cores(server.pid, cores.tools)
-            yield server
-
 
 class _KeptServers:
     """One process per contender for the length of a scenario, or a new one for each measurement."""
@@ -157,15 +147,6 @@ class _KeptServers:
 def _cpu(server: Server, upstream: Server) -> tuple[float, float]:
     ours = 0.0 if server is upstream else server.cpu_seconds()
     return ours, upstream.cpu_seconds()
-
-
-def _announced_port(log: Path) -> int:
-    deadline = time.monotonic() + _UPSTREAM_START_SECONDS
-    while not (text := log.read_text()).endswith("\n"):
-        if time.monotonic() > deadline:
-            raise RuntimeError("the upstream did not start")
-        time.sleep(0.01)
-    return int(text)
 
 
 def _rotated(cases: Sequence[Case], number: int) -> list[Case]:

@@ -40,12 +40,14 @@ class Server:
 
     Args:
         process: The process.
+        command: What it was started with.
         port: Its loopback port.
         log_path: Where its output goes.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log_path: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], command: Sequence[str], port: int, log_path: Path) -> None:
         self._process = process
+        self._command = " ".join(command)
         self.port = port
         self.log_path = log_path
 
@@ -72,7 +74,7 @@ class Server:
         while not _answers(self.port, path):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log_path.read_text(errors="replace")[-_LOG_TAIL_CHARS:]
-                raise ServerError(f"{' '.join(map(str, self._process.args))} did not start; its log ends:\n{tail}")  # type: ignore[arg-type]
+                raise ServerError(f"{self._command} did not start; its log ends:\n{tail}")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
@@ -104,7 +106,7 @@ def running(launch: Launch, port: int, log_path: Path, cores: Collection[int]) -
             stderr=log,
             start_new_session=True,  # Ctrl-C is ours: we stop it
         )
-    server = Server(process, port, log_path)
+    server = Server(process, launch.command, port, log_path)
     try:
         yield server
     finally:
@@ -120,11 +122,6 @@ def on_cores(cores: Collection[int]) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def move_to_cores(pid: int, cores: Collection[int]) -> None:
-    """Move a single-threaded process to other cores."""
-    os.sched_setaffinity(pid, cores)
 
 
 def find_free_port() -> int:

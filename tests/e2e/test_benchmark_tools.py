@@ -15,8 +15,8 @@ import pytest
 from benchmarks.cores import available_cores
 from benchmarks.load import Load, StreamScript, run_load
 from benchmarks.paths import CHAT_PATH, UPSTREAM_GRADE_PATH
-from benchmarks.servers import Launch, running
 from benchmarks.tools.build import Tools, ToolsUnavailableError, build_tools
+from benchmarks.upstream import running_upstream
 
 JSON = Load(1, requests=3, timeout_seconds=5)
 STREAM = Load(2, StreamScript(tokens=4), requests=6, timeout_seconds=5)
@@ -124,11 +124,8 @@ def test_load_takes_a_complete_stream(tools: Tools, tmp_path: Path) -> None:
 @pytest.fixture
 def upstream_port(tools: Tools, tmp_path: Path) -> Iterator[int]:
     """Run the C upstream and give its port."""
-    log = tmp_path / "upstream.log"
-    with running(Launch([str(tools.upstream)], {}), 0, log, available_cores()) as server:
-        while not (text := log.read_text()).endswith("\n"):
-            assert server.pid
-        yield int(text)
+    with running_upstream(tools.upstream, tmp_path, available_cores()) as server:
+        yield server.port
 
 
 @pytest.mark.parametrize(
