@@ -50,6 +50,8 @@ class Feed:
                 yield part
         finally:
             branch.leave()
+            if all(other.has_left for other in self._branches):
+                self._pumping.cancel()  # nobody reads it any more
         if self._pumping.done() and not self._pumping.cancelled():
             self._pumping.result()  # whatever the source raised, all its readers do
 
@@ -70,11 +72,11 @@ class _Branch:
     def __init__(self, bound: int) -> None:
         # None wakes a reader that waits when the source has ended.
         self._queue: asyncio.Queue[StreamPart | None] = asyncio.Queue(bound)
-        self._left = False
+        self.has_left = False
         self._ended = False
 
     async def put(self, part: StreamPart) -> None:
-        if not self._left:
+        if not self.has_left:
             await self._queue.put(part)
 
     def end(self) -> None:
@@ -91,6 +93,6 @@ class _Branch:
 
     def leave(self) -> None:
         """Take no more, and let go whoever waits to put something."""
-        self._left = True
+        self.has_left = True
         while not self._queue.empty():
             self._queue.get_nowait()

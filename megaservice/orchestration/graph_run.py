@@ -12,7 +12,7 @@ A hard node's failure ends the run; a soft node's becomes its output.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Collection, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus, pruned_downstreams, should_run
 from megaservice.orchestration.segment_stream import SegmentStream
 from megaservice.orchestration.segments import segmenter_for
-from megaservice.orchestration.text_chunks import ChunkWriter, TextChunks
+from megaservice.orchestration.text_chunks import TELLING_REASONS, ChunkWriter, TextChunks
 from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.spec import ConsumeMode, Dependency
 from servicekit.context import CallContext
@@ -105,23 +105,27 @@ class GraphRun:
 
     def _start(self) -> None:
         for node in self._nodes.values():
-            task = asyncio.create_task(self._run_node(node), name=f"node {node.name}")
-            task.add_done_callback(self._note_failure)
-            self._tasks.append(task)
+            self._spawn(self._run_node(node), f"node {node.name}")
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Do some of the run's work beside the rest; its failure is the run's."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._note_failure)
+        self._tasks.append(task)
 
     async def _run_node(self, node: NodeState) -> None:
         source = self._source(node)
         await self._upstreams_done(node, source)
         if self._failure.done():
             return  # the run is over; whoever waits for it closes it
-        if not self._may_run(node):
-            self._skip(node)
-            return
-        node.status = NodeStatus.RUNNING
         try:
+            if not self._may_run(node):
+                self.skip(node)
+                return
+            node.status = NodeStatus.RUNNING
             await self._ask(node, source)
         except ServiceError as exc:
-            self._fail(node, exc)
+            self.fail(node, exc)
 
     async def _upstreams_done(self, node: NodeState, source: NodeState | None) -> None:
         for upstream in self._dag.upstreams(node.name):
@@ -140,7 +144,7 @@ class GraphRun:
         elif reader_count:
             node.stream = node.client.open_stream(call)
         if node.stream is None:
-            self._succeed(node, await node.client.call(call))
+            self.succeed(node, await node.client.call(call))
         elif reader_count:
             node.publish(Feed(self._driven(node, node.stream), reader_count, self.feed_bound))
         else:
@@ -150,18 +154,21 @@ class GraphRun:
 
     def _segments(self, node: NodeState, call: NodeCall, source: NodeState) -> SegmentStream:
         reader = (source.name, self._reader(source))
-        writer = self._writer(source)
-        return SegmentStream(short_name(node.name), node.client, call, reader, segmenter_for(node.consume), writer)
+        segmenter = segmenter_for(node.consume)
+        return SegmentStream(short_name(node.name), node.client, call, reader, segmenter, lambda: self._writer(source))
 
     async def _driven(self, node: NodeState, stream: NodeStream) -> AsyncGenerator[StreamPart]:
-        """Yield a node's stream, and settle the node when it ends."""
+        """Yield a node's stream, and settle the node when it ends, or when nobody reads it any more."""
         try:
             async with aclosing(stream.parts()) as parts:
                 async for part in parts:
                     yield part
-            self._succeed(node, stream.output())
+            self.succeed(node, stream.output())
         except ServiceError as exc:
-            self._fail(node, exc)
+            self.fail(node, exc)
+        except (GeneratorExit, asyncio.CancelledError):
+            node.cancel()
+            raise
 
     def _source(self, node: NodeState) -> NodeState | None:
         """Return the upstream that this node takes piece by piece."""
@@ -183,15 +190,19 @@ class GraphRun:
 
     def _writer(self, source: NodeState) -> ChunkWriter:
         """Return what writes a stream about a node's text."""
-        return TextChunks(str((source.output or {}).get("model", "")))
+        return TextChunks(source.head())
 
     def _call_of(self, node: NodeState) -> NodeCall:
         ancestors = self._dag.ancestors(node.name)
         above = [self._nodes[name] for name in self._dag.order if name in ancestors]
-        done = [other for other in above if other.status is NodeStatus.SUCCEEDED]
+        return self._call_over(above, is_answer=node.name in self._answers)
+
+    def _call_over(self, nodes: Iterable[NodeState], *, is_answer: bool = False) -> NodeCall:
+        """Return what a node knows that sees these others: those of them that succeeded."""
+        done = [other for other in nodes if other.status is NodeStatus.SUCCEEDED]
         texts = {other.name: text for other in done if (text := other.text()) is not None}
         outputs = {other.name: other.output for other in done if other.output is not None}
-        return NodeCall(self._request, outputs, texts, node.name in self._answers, self._context)
+        return NodeCall(self._request, outputs, texts, is_answer, self._context)
 
     async def _next_part(self, answer: str) -> StreamPart | None:
         """Return an answer's next part, None at its end; a failure beside it does not wait for it."""
@@ -201,7 +212,8 @@ class GraphRun:
             return await self._unless_failed(_next(self._readers[answer]))
         return await anext(self._readers[answer], None)
 
-    def _succeed(self, node: NodeState, output: Output) -> None:
+    def succeed(self, node: NodeState, output: Output) -> None:
+        """End a node well, and take out of the run the edges that its output names."""
         self._prune(node, pruned_downstreams(output, self._dag.downstreams(node.name)))
         node.succeed(output)
 
@@ -210,21 +222,27 @@ class GraphRun:
         for target in targets:
             self._pruned.setdefault(target, set()).add(node.name)
 
-    def _skip(self, node: NodeState) -> None:
+    def skip(self, node: NodeState) -> None:
+        """End a node without asking it."""
         node.skip()
 
-    def _fail(self, node: NodeState, error: ServiceError) -> None:
-        is_hard = node.client.spec.dependency is Dependency.HARD or node.name in self._answers
+    def fail(self, node: NodeState, error: ServiceError) -> None:
+        """End a node badly; a hard one ends the run."""
+        is_hard = self.is_hard(node)
         node.fail(error, None if is_hard else node.client.failure_output(error))
         if is_hard:
-            self._end_by(error)
+            self.end_by(error)
+
+    def is_hard(self, node: NodeState) -> bool:
+        """Return whether a node's failure is the request's."""
+        return node.client.spec.dependency is Dependency.HARD or node.name in self._answers
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         exc = None if task.cancelled() else task.exception()
         if exc is not None:
-            self._end_by(exc)
+            self.end_by(exc)
 
-    def _end_by(self, error: BaseException) -> None:
+    def end_by(self, error: BaseException) -> None:
         """Make everybody who waits for this run raise the first failure."""
         if not self._failure.done():
             self._failure.set_exception(error)
@@ -274,8 +292,8 @@ async def _unbroken(node: NodeState, parts: AsyncGenerator[StreamPart]) -> Async
 
 
 async def _whole_text(node: NodeState, writer: ChunkWriter) -> AsyncGenerator[StreamPart]:
-    text = node.text()
-    if not text:
+    text = node.text() or ""
+    if not text and node.finish_reason() not in TELLING_REASONS:
         raise UpstreamBadResponseError(f"Node '{short_name(node.name)}' answered no text.")
-    for part in (*writer.parts(text), *writer.end()):
+    for part in (*writer.parts(text), *writer.end(node.finish_reason() or "stop")):
         yield part

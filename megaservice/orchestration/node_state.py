@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from megaservice.nodes.base import NodeClient, NodeStream, Output
 from megaservice.orchestration.feed import Feed
@@ -43,6 +44,20 @@ class NodeState:
     def text(self) -> str | None:
         """Return the text of the output, None if there is none."""
         return None if self.output is None else self.client.text_of(self.output)
+
+    def head(self) -> dict[str, Any]:
+        """Return what identifies the answer that the node writes, as far as it is known: `id`, `created`, `model`."""
+        output = self.output
+        if output is None and self.stream is not None:
+            output = self.stream.output()
+        return {key: output[key] for key in ("id", "created", "model") if key in output} if output else {}
+
+    def finish_reason(self) -> str | None:
+        """Return why the node's text ended where it does; None if the output does not say."""
+        output = self.output or {}
+        choices = output.get("choices")
+        said = choices[0].get("finish_reason") if choices else output.get("finish_reason")
+        return said if isinstance(said, str) else None
 
     async def published(self) -> None:
         """Wait until the node streams, or has ended without."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Protocol
-
-from comps.cores.mega.orchestrator import OrchestratorMetrics
+from typing import TYPE_CHECKING, Protocol
 
 from megaservice.orchestration.readiness import NodeStatus
+
+if TYPE_CHECKING:  # `run` on the command line observes without comps, whose import takes a second
+    from comps.cores.mega.orchestrator import OrchestratorMetrics
 
 
 class RunObserver(Protocol):

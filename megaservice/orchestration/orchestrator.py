@@ -29,6 +29,7 @@ from megaservice.orchestration.answer_stream import (
     answer_events,
     plain_events,
 )
+from megaservice.orchestration.controlled_run import RunSetup
 from megaservice.orchestration.definitions import NodeService
 from megaservice.orchestration.errors import ScheduleError
 from megaservice.orchestration.hooks import is_overridden
@@ -41,6 +42,7 @@ from megaservice.orchestration.service_plan import ServicePlan, make_plan
 from megaservice.orchestration.services_run import ServicesRun
 from megaservice.orchestration.shared_http import release_client, shared_client
 from megaservice.orchestration.text_chunks import encode_token
+from megaservice.pipeline.gates import Chance, system_chance
 from megaservice.pipeline.pipeline import Pipeline
 from servicekit.context import CallContext
 from servicekit.errors import ServiceError
@@ -64,14 +66,16 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         self._pipeline: Pipeline | None = None
         self._clients: dict[str, NodeClient] = {}
         self._plans: dict[tuple[object, ...], ServicePlan] = {}
+        self._chance = system_chance
 
     @classmethod
-    def for_pipeline(cls, pipeline: Pipeline, http: HttpClient) -> ServiceOrchestrator:
+    def for_pipeline(cls, pipeline: Pipeline, http: HttpClient, chance: Chance = system_chance) -> ServiceOrchestrator:
         """Register a definition for each node of a pipeline, and its edges.
 
         Args:
             pipeline: Checked.
             http: The process's connection pool; must be open when requests come.
+            chance: Decides splits that nothing else decides.
         """
         orchestrator = cls()
         services = {name: NodeService(name, pipeline.spec.nodes[name]) for name in pipeline.dag.nodes}
@@ -82,6 +86,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         for source, target in pipeline.dag.edges:
             orchestrator.flow_to(services[source], services[target])
         orchestrator._pipeline = pipeline
+        orchestrator._chance = chance
         return orchestrator
 
     @property
@@ -151,7 +156,9 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         assert self._pipeline is not None  # made by for_pipeline  # noqa: S101
         outputs = {node: result_dict[key] for node in self._clients if (key := self._key(node)) in result_dict}
         answer = outputs[answering_node(self._pipeline, outputs)]
-        return answer if isinstance(answer, StreamingResponse) else compose_answer(self._pipeline, outputs)
+        if isinstance(answer, StreamingResponse):
+            return answer
+        return compose_answer(self._pipeline, outputs, getattr(result_dict, "attempts", {}))
 
     async def close(self) -> None:
         """Release the connection pool; the last orchestrator of the event loop closes it. Safe to call twice."""
@@ -165,16 +172,20 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         context: CallContext,
     ) -> tuple[dict[str, Any], RuntimeGraph]:
         inputs = _with_explicit_parameters(initial_inputs, parameters)
-        run = PipelineRun(pipeline, self._clients, inputs, context, MetricsObserver(self.metrics))
+        setup = RunSetup(pipeline, self._clients, inputs, context, self._chance)
+        run = PipelineRun(setup, MetricsObserver(self.metrics))
         if inputs.get("stream"):
             return await self._streamed(run, pipeline), runtime_graph(self.graph)
         outputs = await run.finish()
-        return {self._key(node): output for node, output in outputs.items()}, runtime_graph(self.graph)
+        results = PipelineResult({self._key(node): output for node, output in outputs.items()})
+        results.attempts = run.attempts
+        return results, runtime_graph(self.graph)
 
     async def _streamed(self, run: PipelineRun, pipeline: Pipeline) -> dict[str, Any]:
         stream, first = await run.start_stream()
         body = AnswerStream(run.events(first), run.close)
         headers = dict(stream.headers()) if stream else None
+        # Whichever node writes the answer: `answer` looks for the first of them.
         return {self._key(pipeline.answer_node): AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)}
 
     async def _run_services(
@@ -217,6 +228,13 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
 
     def _key(self, node: str) -> str:
         return f"{node}/MicroService"
+
+
+class PipelineResult(dict[str, Any]):
+    """The outputs of a pipeline's run by service name, as stock's result, and what is no node's output."""
+
+    #: How many attempts each loop made, by its name.
+    attempts: Mapping[str, int] = {}
 
 
 def _with_explicit_parameters(inputs: Mapping[str, Any] | BaseModel, parameters: LLMParams | None) -> Mapping[str, Any]:

@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
-from megaservice.nodes.base import NodeClient, NodeStream, Output, StreamPart
-from megaservice.orchestration.answer import answering_node, final_event
-from megaservice.orchestration.graph_run import GraphRun, first_part
+from megaservice.nodes.base import NodeStream, Output, StreamPart
+from megaservice.orchestration.answer import answering_node, final_event, has_text
+from megaservice.orchestration.controlled_run import ControlledRun, RunSetup
+from megaservice.orchestration.graph_run import first_part
+from megaservice.orchestration.loop import Loop
 from megaservice.orchestration.node_state import NodeState
 from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus
-from megaservice.pipeline.pipeline import Pipeline
-from servicekit.context import CallContext
-from servicekit.errors import UpstreamBadResponseError
+from megaservice.pipeline.control_plan import LoopPlan
+from megaservice.pipeline.spec import ConsumeMode
+from servicekit.errors import InternalError, UpstreamBadResponseError
 from servicekit.sse import DONE_EVENT
 
 
-class PipelineRun(GraphRun):
+class PipelineRun(ControlledRun):
     """Runs one request through a pipeline, once: either `finish`, or `start_stream` and then `events`.
 
     Args:
-        pipeline: What to run.
-        clients: A client for each node.
-        request: The caller's body, checked; `messages` is a list.
-        context: Request id and deadline.
+        setup: What is run, for whom.
         observer: Is told when tokens come and when the run ends.
     """
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        clients: Mapping[str, NodeClient],
-        request: Mapping[str, Any],
-        context: CallContext,
-        observer: RunObserver,
-    ) -> None:
-        super().__init__(pipeline.dag, clients, request, context, observer, (pipeline.answer_node,))
-        self._pipeline = pipeline
+    def __init__(self, setup: RunSetup, observer: RunObserver) -> None:
+        super().__init__(setup, setup.pipeline.dag, observer)
+        self._answer = setup.pipeline.answer_node
+        self._loops: dict[str, Loop] = {}
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """How many attempts each loop made, by its name; loops that were skipped are not there."""
+        return {name: loop.attempts for name, loop in self._loops.items() if loop.attempts is not None}
 
     async def finish(self) -> dict[str, Output]:
         """Run every node and return the outputs by node, in topological order; closes the run.
@@ -64,11 +62,10 @@ class PipelineRun(GraphRun):
         try:
             self._streams_answer = True
             self._start()
-            node = self._nodes[self._pipeline.answer_node]
-            await self._unless_failed(node.published())
-            if node.status is NodeStatus.SKIPPED:  # pruned: the text of the node that pruned it is the answer
-                node = self._nodes[answering_node(self._pipeline, self.outputs)]
-            reader = self._readers[self._pipeline.answer_node] = self._reader(node)
+            node = await self._unless_failed(self._answering())
+            self._answer = node.name
+            self._drain_others()
+            reader = self._readers[node.name] = self._reader(node)
             return node.stream, await self._unless_failed(first_part(reader, node.name))
         except BaseException:
             await self.close()
@@ -85,29 +82,84 @@ class PipelineRun(GraphRun):
         Raises:
             ServiceError: A hard node failed after the stream had begun.
         """
-        answer = self._pipeline.answer_node
         try:
             self._observer.token()
             yield first.encoded
-            while (part := await self._next_part(answer)) is not None:
+            while (part := await self._next_part(self._answer)) is not None:
                 self._observer.token()
                 yield part.encoded
             await self._unless_failed(self._settled(self._dag.order))
-            last = final_event(self._pipeline, self._request, self.outputs)
+            last = final_event(self._pipeline, self.setup.request, self.outputs, self.attempts)
             if last is not None:
                 yield last
             yield DONE_EVENT
         finally:
             await self.close()
 
-    def _skip(self, node: NodeState) -> None:
-        super()._skip(node)
-        if node.name != self._pipeline.answer_node or self._has_substitute():
+    def _start(self) -> None:
+        looping = self._plan.looping
+        for node in self._nodes.values():
+            if node.name not in looping:
+                self._spawn(self._run_node(node), f"node {node.name}")
+        for plan in self._plan.loops:
+            loop = self._loops[plan.name] = Loop(plan, self, self._shown(plan))
+            self._spawn(self._run_loop(plan, loop), f"loop {plan.name}")
+
+    async def _run_loop(self, plan: LoopPlan, loop: Loop) -> None:
+        await self._settled(plan.before)
+        if not self._failure.done():
+            await loop.work()
+
+    def _shown(self, plan: LoopPlan) -> tuple[str, int] | None:
+        """Return the node of a loop whose stream is read outside of it, and by how many; the answer before others."""
+        if not self._streams_answer:
+            return None
+        counts = {name: self._reader_count_outside(plan, name) for name in plan.members}
+        read = sorted((name for name in counts if counts[name]), key=lambda name: name not in self._answers)
+        return (read[0], counts[read[0]]) if read else None
+
+    def _reader_count_outside(self, plan: LoopPlan, name: str) -> int:
+        below = (self._nodes[other] for other in self._dag.downstreams(name) if other not in plan.members)
+        return sum(1 for other in below if other.consume is not ConsumeMode.WHOLE) + (name in self._answers)
+
+    async def _answering(self) -> NodeState:
+        """Return the node that writes the answer, once it is known which one that is and it has begun."""
+        for name in self._pipeline.answer_nodes:
+            node = self._nodes[name]
+            await node.published()
+            if node.status is not NodeStatus.SKIPPED:
+                return node
+        # All of them were kept out: the last text before them is the answer.
+        return self._nodes[answering_node(self._pipeline, self.outputs)]
+
+    def _drain_others(self) -> None:
+        """Read the streams of the nodes that could have answered, but were not preferred: nobody else does."""
+        for name in self._pipeline.answer_nodes:
+            if name != self._answer:
+                self._spawn(self._drain(self._nodes[name]), f"drain {name}")
+
+    async def _drain(self, node: NodeState) -> None:
+        await node.published()
+        if node.feed is not None:
+            async with aclosing(self._reader(node)) as parts:
+                async for _part in parts:
+                    pass
+
+    def skip(self, node: NodeState) -> None:
+        """End a node without asking it; the run ends where nothing is left that could be the answer."""
+        super().skip(node)
+        answers = self._pipeline.answer_nodes
+        if node.name not in answers or any(self._nodes[name].status is not NodeStatus.SKIPPED for name in answers):
             return
-        error = UpstreamBadResponseError(f"Node '{node.name}' was skipped because no node before it succeeded.")
-        self._end_by(error)
+        if self.kept_out.isdisjoint(answers):
+            error = UpstreamBadResponseError(f"Node '{node.name}' was skipped because no node before it succeeded.")
+            self.end_by(error)
+        elif not self._has_substitute():
+            what = f"No condition of pipeline '{self._pipeline.spec.name}' let a node answer this request"
+            self.end_by(InternalError(f"{what}; give its switch a case without 'when', for all others."))
 
     def _has_substitute(self) -> bool:
-        """Whether a node before the answer pruned the way to it, and has a text in its place."""
-        pruners = {name for names in self._pruned.values() for name in names}
-        return any(self._nodes[name].text() is not None for name in pruners)
+        """Whether there is a text before the nodes that could have answered."""
+        above = frozenset[str]().union(*(self._dag.ancestors(name) for name in self._pipeline.answer_nodes))
+        nodes = [self._nodes[name] for name in above]
+        return any(node.status is NodeStatus.SUCCEEDED and has_text(node.output) for node in nodes)

@@ -98,7 +98,7 @@ class ServiceRequest:
         if not text:
             raise UpstreamBadResponseError(f"{self.target} answered neither a stream nor a text.")
         as_chunks = self.is_rewritten or "choices" in document
-        writer: ChunkWriter = TextChunks(str(document.get("model", ""))) if as_chunks else TokenChunks()
+        writer: ChunkWriter = TextChunks({"model": document.get("model")}) if as_chunks else TokenChunks()
         return [*writer.parts(text), *writer.end()]
 
     async def _events(self, response: UpstreamResponse, events: UpstreamEvents) -> AsyncGenerator[StreamPart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import orjson
@@ -13,6 +13,8 @@ from megaservice.nodes.base import StreamPart
 from servicekit.ids import new_id
 from servicekit.sse import encode_event
 
+#: With one of these as its `finish_reason` an answer may be empty.
+TELLING_REASONS = frozenset({"length", "content_filter"})
 #: OPEA's tokens: a word with the white space before it and one character after it; none of the text is lost.
 _TOKEN = re.compile(r"\s*\S+\s?|\s+")
 
@@ -23,7 +25,7 @@ class ChunkWriter(Protocol):
     def parts(self, text: str) -> Iterable[StreamPart]:
         """Return the parts that add a text."""
 
-    def end(self) -> Iterable[StreamPart]:
+    def end(self, finish_reason: str = "stop") -> Iterable[StreamPart]:
         """Return the parts that end the answer."""
 
 
@@ -34,7 +36,7 @@ class TokenChunks:
         """Return one part for each token."""
         return [StreamPart(encode_token(token), token) for token in _TOKEN.findall(text)]
 
-    def end(self) -> Iterable[StreamPart]:
+    def end(self, _finish_reason: str = "stop") -> Iterable[StreamPart]:
         """Return nothing: `[DONE]` is the whole end."""
         return ()
 
@@ -48,25 +50,25 @@ class TextChunks:
     """Writes the chunks of one answer.
 
     Args:
-        model: The model that wrote the text.
+        head: What is known of the answer: its `id`, `created` and `model`.
     """
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, head: Mapping[str, Any]) -> None:
         self._head = {
-            "id": new_id("chatcmpl-"),
+            "id": head.get("id") or new_id("chatcmpl-"),
             "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
+            "created": head.get("created") or int(time.time()),
+            "model": str(head.get("model") or ""),
         }
         self._begun = False
 
     def parts(self, text: str) -> Iterable[StreamPart]:
-        """Return the one part that adds a text."""
-        return (self.text(text),)
+        """Return the one part that adds a text; none for an empty one."""
+        return (self.text(text),) if text else ()
 
-    def end(self) -> Iterable[StreamPart]:
+    def end(self, finish_reason: str = "stop") -> Iterable[StreamPart]:
         """Return the part that ends the answer."""
-        return (self.finish(),)
+        return (self.finish(finish_reason),)
 
     def text(self, text: str) -> StreamPart:
         """Return the part that adds a text."""
@@ -74,9 +76,9 @@ class TextChunks:
         self._begun = True
         return StreamPart(self._encoded(delta, None), text)
 
-    def finish(self) -> StreamPart:
+    def finish(self, finish_reason: str = "stop") -> StreamPart:
         """Return the part that ends the answer."""
-        return StreamPart(self._encoded({}, "stop"), "")
+        return StreamPart(self._encoded({}, finish_reason), "")
 
     def _encoded(self, delta: dict[str, Any], finish_reason: str | None) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}

@@ -7,6 +7,7 @@ import codecs
 from typing import Any
 
 from megaservice.nodes.base import StreamPart
+from megaservice.orchestration.text_chunks import TELLING_REASONS
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import Target
 from servicekit.http.upstream_errors import error_from_complaint, read_complaint
@@ -15,8 +16,6 @@ from servicekit.openai.assembler import ChatAssembler
 from servicekit.sse import DONE, ServerSentEvent, encode_event
 
 _TOKEN_STARTS = (b"b'", b'b"')
-#: With one of these an answer may be empty.
-_TELLING_REASONS = frozenset({"length", "content_filter"})
 
 
 class UpstreamEvents:
@@ -68,7 +67,7 @@ class UpstreamEvents:
         """
         if was_cut or not (self.done or self._finish_reason):
             raise self._broken(was_cut)
-        if not self._has_said and self._finish_reason not in _TELLING_REASONS:
+        if not self._has_said and self._finish_reason not in TELLING_REASONS:
             raise UpstreamBadResponseError(f"{self._target} answered a stream without any text.", retryable=True)
         return self._released()
 

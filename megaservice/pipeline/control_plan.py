@@ -9,6 +9,7 @@ from megaservice.pipeline.control import REQUEST, LoopStream, RepeatRule
 from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.expressions import Expression
 from megaservice.pipeline.gates import Gate, compile_gates
+from megaservice.pipeline.output_mapping import OutputMapping
 from megaservice.pipeline.spec import TEXT_PRODUCERS, PipelineSpec, ServiceKind
 
 
@@ -43,6 +44,7 @@ class ControlPlan:
         gates: For the nodes with an incoming edge that is not always there: by node, then by where the edge begins
             (`request` too), who decides about it.
         conditions: The `when` of nodes.
+        outputs: The output mappings of chat nodes; other nodes' clients map by themselves.
         loops: In the order of the file.
         answers: The nodes that can write the answer, in order of preference; several where branches exclude each other.
         writers: The nodes that write the answer's text, and so get the request's sampling parameters: those of
@@ -51,6 +53,7 @@ class ControlPlan:
 
     gates: Mapping[str, Mapping[str, tuple[Gate, ...]]] = field(default_factory=dict)
     conditions: Mapping[str, Expression] = field(default_factory=dict)
+    outputs: Mapping[str, OutputMapping] = field(default_factory=dict)
     loops: tuple[LoopPlan, ...] = ()
     answers: tuple[str, ...] = ()
     writers: frozenset[str] = frozenset()
@@ -77,9 +80,14 @@ def make_control_plan(spec: PipelineSpec, dag: Dag) -> ControlPlan:
         for name, node in spec.nodes.items()
         if node.when is not None
     }
+    outputs = {
+        name: OutputMapping(node.outputs, name)
+        for name, node in spec.nodes.items()
+        if node.outputs and node.service_type is ServiceKind.LLM
+    }
     answers = answer_nodes(spec, dag, _certain(spec, dag, gates))
     loops = tuple(_loop(rule, dag) for rule in spec.control if isinstance(rule, RepeatRule))
-    return ControlPlan(gates, conditions, loops, answers, _writers(spec, dag, answers))
+    return ControlPlan(gates, conditions, outputs, loops, answers, _writers(spec, dag, answers))
 
 
 def answer_nodes(spec: PipelineSpec, dag: Dag, certain: frozenset[str]) -> tuple[str, ...]:
