@@ -25,6 +25,8 @@ opea-comps' own orchestrator, services and server, wired as OPEA's examples wire
 megaservice serve` with the shipped pipelines and default settings: metrics, request ids and everything else are on.
 CPU and memory are the gateway's processes', from `/proc`. Absolute numbers change with the machine; compare ratios."""
 
+#: A load average of so much for each core is somebody else's work.
+_BUSY = 0.35
 _NOT_MEASURED = "-"
 
 
@@ -61,6 +63,8 @@ def _about(results: Mapping[str, Any]) -> str:
         lines.append(
             "**A quick run, of short loads and at most 100 streams: it shows that everything works, and no more.**"
         )
+    if machine["load_average_at_start"][0] > machine["cores"] * _BUSY:
+        lines.append("**The machine was busy with something else: run it again on an idle one.**")
     if machine["cores"] < 2:
         lines.append("**One core for everything: the gateway and the tools took it from each other.**")
     return "\n".join(lines)

@@ -77,13 +77,13 @@ class Server:
                 raise ServerError(f"{self._command} did not start; its log ends:\n{tail}")
             time.sleep(_POLL_SECONDS)
 
-    def stop(self) -> None:
-        """End the process: SIGTERM, then SIGKILL where it does not listen (stock OPEA with blocked threads)."""
+    def stop(self, seconds: float) -> None:
+        """End the process: SIGTERM, and after these seconds SIGKILL (stock, with stuck threads, does not listen)."""
         family = _tree(self.pid)
         if self._process.poll() is None:
             self._process.terminate()
         try:
-            self._process.wait(_STOP_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -93,7 +93,9 @@ class Server:
 
 
 @contextmanager
-def running(launch: Launch, port: int, log_path: Path, cores: Collection[int]) -> Iterator[Server]:
+def running(
+    launch: Launch, port: int, log_path: Path, cores: Collection[int], *, stop_seconds: float = _STOP_SECONDS
+) -> Iterator[Server]:
     """Run a server, from its start (not its readiness) until it is stopped."""
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ} | dict(launch.environment)
     with log_path.open("ab") as log, on_cores(cores):
@@ -110,7 +112,7 @@ def running(launch: Launch, port: int, log_path: Path, cores: Collection[int]) -
     try:
         yield server
     finally:
-        server.stop()
+        server.stop(stop_seconds)
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""The benchmark's C tools: what the load generator counts as an answer, and what the upstream sends."""
+"""The benchmark's C tools, what counts as an answer and what the upstream sends; and the servers it starts."""
 
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.contenders import RAW, STOCK, available_contenders
 from benchmarks.cores import available_cores
 from benchmarks.load import Load, StreamScript, run_load
-from benchmarks.paths import CHAT_PATH, UPSTREAM_GRADE_PATH
+from benchmarks.paths import CHAT_PATH, GRADE_PATH, UPSTREAM_GRADE_PATH
+from benchmarks.servers import Launch, ServerError, find_free_port, running
 from benchmarks.tools.build import Tools, ToolsUnavailableError, build_tools
 from benchmarks.upstream import running_upstream
 
@@ -166,3 +171,53 @@ def test_upstream_stalls_a_stream_on_request(tools: Tools, tmp_path: Path, upstr
     load = Load(3, StreamScript(tokens=1, stalls=True), requests=3, timeout_seconds=0.3)
     result = _result(tools, tmp_path, upstream_port, load)
     assert result["errors_by_kind"] == {"timeout": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "load"),
+    [
+        (RAW, CHAT_PATH, Load(8, requests=80, timeout_seconds=10)),
+        (RAW, CHAT_PATH, Load(8, StreamScript(tokens=50), requests=16, timeout_seconds=10)),
+        (STOCK, CHAT_PATH, Load(8, requests=80, timeout_seconds=10)),
+        (STOCK, CHAT_PATH, Load(8, StreamScript(tokens=50), requests=16, timeout_seconds=10)),
+        (STOCK, GRADE_PATH, Load(8, requests=80, timeout_seconds=10)),
+    ],
+)
+def test_contenders_of_our_own_making_pass_every_answer_on(
+    tools: Tools, tmp_path: Path, upstream_port: int, name: str, path: str, load: Load
+) -> None:
+    """What is compared with must work: the bare proxy, and the megaservice of stock classes."""
+    launch = available_contenders()[name].launch
+    assert launch is not None
+    port = find_free_port()
+    with running(launch(port, upstream_port, tmp_path), port, tmp_path / "log", available_cores()) as server:
+        server.wait_until_healthy()
+        assert server.cpu_seconds() > 0
+        assert server.peak_rss_bytes() > 10_000_000
+        result = _result(tools, tmp_path, port, load, path, graded=path == GRADE_PATH)
+        assert result["errors_by_kind"] == {}
+        assert result["succeeded"] == load.requests
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
+
+
+def test_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
+    """The end of the log says why."""
+    launch = Launch([sys.executable, "-c", "import sys; sys.exit('no such flavour')"], {})
+    with (
+        running(launch, 1, tmp_path / "log", available_cores()) as server,
+        pytest.raises(ServerError, match="no such flavour"),
+    ):
+        server.wait_until_healthy()
+
+
+def test_server_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """Stock's threads keep it alive when they are stuck."""
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    log = tmp_path / "log"
+    launch = Launch([sys.executable, "-c", code], {})
+    with running(launch, 1, log, available_cores(), stop_seconds=0.2) as server:
+        while "up" not in log.read_text():
+            time.sleep(0.01)
+    with pytest.raises(ProcessLookupError):
+        os.kill(server.pid, 0)
