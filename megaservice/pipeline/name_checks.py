@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any
 
 import jmespath
@@ -26,6 +27,8 @@ _SELF = frozenset({"current", "identity"})
 _BLIND = frozenset({"literal", "index", "slice", "expref", *_SELF})
 #: What an LLM's answer has, in OpenAI's words, besides its text; a service may say more.
 _LLM_FIELDS = ("text", "id", "object", "created", "model", "choices", "usage", "error", "notice")
+#: How like a known field an unknown one must be to be a slip.
+_SLIP = 0.8
 
 #: A name that is looked up in the scope itself, and the field that is taken of it.
 _Lookup = tuple[str, str | None]
@@ -110,9 +113,9 @@ def _field_problem(name: str, field: str | None, node: NodeSpec | None) -> str |
     known = output_fields(node)
     if known is None:
         # A service may say more than is known of it, so only what is nearly right is wrong.
-        close = nearest(field, _LLM_FIELDS) if node.service_type is ServiceKind.LLM else ""
-        wrong = bool(close) and field not in _LLM_FIELDS
-        return f"asks for '{field}' of '{name}', which no LLM answers.{close}" if wrong else None
+        close = get_close_matches(field, _LLM_FIELDS, n=1, cutoff=_SLIP) if node.service_type is ServiceKind.LLM else []
+        wrong = close and field not in _LLM_FIELDS
+        return f"asks for '{field}' of '{name}', which no LLM answers. Did you mean '{close[0]}'?" if wrong else None
     if field in known:
         return None
     hint = nearest(field, known) or f" It has {choice_of(known)}."

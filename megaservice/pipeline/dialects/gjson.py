@@ -9,12 +9,18 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
 
 #: Operators of a query, longest first.
 _OPERATORS = ("==", "!=", "<=", ">=", "!%", "<", ">", "%")
 _ORDERING = frozenset({"<", "<=", ">", ">="})
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: JMESPath's names of comparisons.
+_COMPARATORS = {"eq": "==", "ne": "!=", "lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _OPEN, _CLOSE = "([{", ")]}"
 
 
@@ -46,6 +52,79 @@ def to_jmespath(condition: str, scope: str) -> str:
     if parts[0] in ("[@this]", "@this") and len(parts) == 2 and _is_query(parts[1]):
         return _comparison(_query_of(parts[1]), scope)
     return f"{_path(parts, scope)} != `null`"
+
+
+def to_gjson(expression: str, scope: str) -> str:
+    """Translate a JMESPath expression into a condition of the connector.
+
+    Args:
+        expression: Compared are one field and a literal, or a field is asked for.
+        scope: What the condition is about, as JMESPath: `request`, or a node's name.
+
+    Raises:
+        UntranslatableError: The connector has no such condition.
+    """
+    try:
+        tree: dict[str, Any] = dict(jmespath.compile(expression).parsed)
+        about = _names(dict(jmespath.compile(scope).parsed))
+    except JMESPathError as exc:
+        raise UntranslatableError(str(exc)) from exc
+    if tree["type"] != "comparator":
+        return ".".join(_gjson_path(tree, about))
+    subject, wanted = tree["children"]
+    operator = _COMPARATORS[tree["value"]]
+    if wanted["type"] != "literal":
+        raise UntranslatableError("a comparison with something else than a literal")
+    if subject["type"] == "function_expression" and subject["value"] == "to_string":
+        keys = _gjson_path(subject["children"][0], about)
+        if operator == "==" and _is_simple(keys, str(wanted["value"]), is_json=True):
+            return f"{keys[0]}=={wanted['value']}"
+    keys = _gjson_path(subject, about)
+    value = wanted["value"]
+    if value is None and operator == "!=":
+        return ".".join(keys)
+    if operator == "==" and isinstance(value, str) and _is_simple(keys, value, is_json=False):
+        return f"{keys[0]}=={value}"
+    return f"[@this].#({'.'.join(keys)}{operator}{json.dumps(value, ensure_ascii=False)})"
+
+
+def _names(tree: dict[str, Any]) -> list[str | int]:
+    """Return the names and indexes of a chain such as `a.b[0]`."""
+    kind, children = tree["type"], tree["children"]
+    if kind == "field":
+        return [tree["value"]]
+    if kind == "index":
+        return [tree["value"]]
+    if kind in ("subexpression", "index_expression"):
+        return [name for child in children for name in _names(child)]
+    raise UntranslatableError(f"'{kind}' has no counterpart")
+
+
+def _gjson_path(tree: dict[str, Any], about: list[str | int]) -> list[str]:
+    names = _names(tree)
+    if names[: len(about)] != about or len(names) == len(about):
+        raise UntranslatableError(f"it is not about {'.'.join(map(str, about))}")
+    rest = names[len(about) :]
+    if any(isinstance(name, int) and name < 0 for name in rest):
+        raise UntranslatableError("an index from the end")
+    return [str(name) if isinstance(name, int) else _escaped(name) for name in rest]
+
+
+def _escaped(key: str) -> str:
+    if key.isdecimal() or not key:
+        raise UntranslatableError(f"the key '{key}' would be an index")
+    return re.sub(r"([^A-Za-z0-9_\- ])", r"\\\1", key)
+
+
+def _is_simple(keys: list[str], value: str, *, is_json: bool) -> bool:
+    """Return whether `key==value` says it."""
+    plain = len(keys) == 1 and "\\" not in keys[0] and keys[0] == keys[0].strip()
+    return (
+        plain
+        and bool(re.fullmatch(r"[\w\-+,;:/ .]*\S", value))
+        and value == value.strip()
+        and _is_json(value) == is_json
+    )
 
 
 def quoted_name(name: str) -> str:
