@@ -1,7 +1,7 @@
-"""The commands that start, stop and watch the services.
+"""The command line: its commands that start, stop and watch the services; those about files join from elsewhere.
 
 Exit codes: 0 all is well; 1 something is not ready or failed; 2 the command line or the configuration is wrong (a
-port is taken, say); 130 interrupted by Ctrl-C.
+port is taken, say); 3 a pipeline's run failed; 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from megaservice.cli.nearest import NearestGroup, did_you_mean
+from megaservice.cli.pipeline_commands import convert, graph, run, schema, validate
 from megaservice.cli.run_dir import RunDir
 from megaservice.cli.services import SERVICES, Service, configured_services
 from servicekit.environment import read_variables
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cli(context: click.Context) -> int:
     """Pipelines of GenAI microservices behind one gateway. Without a command: serve.
 
-    Exit codes: 0 all is well, 1 something is not ready or failed, 2 the command line or the configuration is wrong.
+    Exit codes: 0 all is well, 1 something is not ready or failed, 2 the command line or the configuration is wrong,
+    3 a pipeline's run failed.
     """
     return int(context.invoke(serve)) if context.invoked_subcommand is None else 0
 
@@ -178,3 +180,7 @@ def _show_failure(run_dir: RunDir, name: str, problem: str, log_lines: Sequence[
 def _gateway_url(services: Sequence[Service]) -> str:
     gateway = next(service for service in services if service.name == "gateway")
     return gateway.url.replace("127.0.0.1", "localhost")
+
+
+for _command in (validate, schema, convert, graph, run):
+    cli.add_command(_command)
