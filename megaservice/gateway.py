@@ -16,7 +16,7 @@ from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import Dependency
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.event_stream import EventSource, open_event_stream
-from servicekit.asgi.request_id import call_context
+from servicekit.asgi.exchange import call_context
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
 from servicekit.openai.chat import ChatRequest
@@ -68,7 +68,7 @@ class Gateway:
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
         context = self._context(request)
-        answer = await until_disconnect(request.receive, self._run(self._inputs(chat), context))
+        answer = await until_disconnect(request.scope, request.receive, self._run(self._inputs(chat), context))
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
             events = cast("EventSource", answer.body_iterator)

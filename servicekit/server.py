@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from servicekit.asgi.connection import ClientConnectionProtocol
 from servicekit.errors import ConfigurationError
 
 EXIT_CONFIGURATION = 2
@@ -55,7 +56,7 @@ async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: floa
         lifespan="off",
         log_config=None,
         access_log=False,
-        http="httptools",
+        http=ClientConnectionProtocol,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
         server_header=False,

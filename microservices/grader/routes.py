@@ -11,7 +11,7 @@ from fastapi.responses import ORJSONResponse
 from microservices.grader.judging import Judge
 from microservices.grader.schemas import GradeRequest
 from servicekit.asgi.disconnect import until_disconnect
-from servicekit.asgi.request_id import call_context
+from servicekit.asgi.exchange import call_context
 from servicekit.validation import parse_body
 
 #: For /docs; the body is parsed by hand, so that a bad one gets the same error as everywhere.
@@ -29,7 +29,8 @@ def grader_routes() -> APIRouter:
     async def grade(request: Request) -> ORJSONResponse:
         judge = _judge_of(request)
         wanted = parse_body(await request.body(), GradeRequest)
-        result = await until_disconnect(request.receive, judge.grade(wanted, call_context(request.scope)))
+        work = judge.grade(wanted, call_context(request.scope))
+        result = await until_disconnect(request.scope, request.receive, work)
         return ORJSONResponse(result.to_json(judge.model, judge.ignored(wanted)))
 
     @router.get("/v1/models", summary="The model that judges here")

@@ -13,7 +13,7 @@ from fastapi.responses import ORJSONResponse, Response
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.docs import body_docs
 from servicekit.asgi.event_stream import open_event_stream
-from servicekit.asgi.request_id import call_context
+from servicekit.asgi.exchange import call_context
 from servicekit.engines.base import Engine
 from servicekit.engines.registry import EngineRegistry
 from servicekit.errors import UpstreamBadResponseError
@@ -44,14 +44,14 @@ def add_chat_routes(app: FastAPI, registry: EngineRegistry) -> None:
 
 async def _complete(request: Request, engine: Engine, chat_request: ChatRequest) -> Response:
     work = engine.chat(_payload(chat_request), call_context(request.scope))
-    answer = await until_disconnect(request.receive, work)
+    answer = await until_disconnect(request.scope, request.receive, work)
     return ORJSONResponse(answer, headers=_notice_headers(answer))
 
 
 async def _stream(request: Request, engine: Engine, chat_request: ChatRequest) -> Response:
     chunks = engine.chat_stream(_payload(chat_request), call_context(request.scope))
     try:
-        first = await until_disconnect(request.receive, _first(chunks))
+        first = await until_disconnect(request.scope, request.receive, _first(chunks))
     except BaseException:
         await chunks.aclose()
         raise

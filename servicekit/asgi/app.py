@@ -19,8 +19,8 @@ from starlette.middleware.cors import CORSMiddleware
 from servicekit.asgi.api_keys import ApiKeyMiddleware
 from servicekit.asgi.body_limit import BodyLimitMiddleware
 from servicekit.asgi.errors import ErrorBoundary, install_error_handlers
-from servicekit.asgi.metrics import HttpMetrics, MetricsMiddleware
-from servicekit.asgi.request_id import RequestIdMiddleware
+from servicekit.asgi.exchange import ExchangeMiddleware
+from servicekit.asgi.metrics import HttpMetrics
 from servicekit.settings import ServiceSettings
 from servicekit.version import VERSION
 
@@ -71,7 +71,7 @@ def create_service_app(
 
 def _middleware(settings: ServiceSettings, metrics: HttpMetrics) -> list[Middleware]:
     """Return the layers, outermost first."""
-    layers = [Middleware(RequestIdMiddleware), Middleware(MetricsMiddleware, metrics=metrics)]
+    layers = [Middleware(ExchangeMiddleware, metrics=metrics)]
     if settings.cors_origins:
         layers.append(
             Middleware(CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"])

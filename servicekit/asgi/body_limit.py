@@ -24,9 +24,12 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            raise self._error()
+        announced = Headers(scope=scope).get("content-length", "")
+        if announced.isdecimal():  # the server takes no more than was announced
+            if int(announced) > self._max_bytes:
+                raise self._error()
+            await self._app(scope, receive, send)
+            return
         received = 0
 
         async def receive_counted() -> Message:

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
+from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.errors import ClientGoneError
 
 ResultType = TypeVar("ResultType")
 
 
-async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, ResultType]) -> ResultType:
+async def until_disconnect(scope: Scope, receive: Receive, work: Coroutine[Any, Any, ResultType]) -> ResultType:
     """Await `work`, cancelling it when the client closes the connection first.
 
     Call it only after the request's body was read to its end.
@@ -21,6 +22,37 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, ResultTyp
     Raises:
         ClientGoneError: The client left; `work` has been cancelled and has ended.
     """
+    connection = client_connection(scope)
+    if connection is None:
+        return await _watching(receive, work)
+    return await _told(connection, work)
+
+
+async def _told(connection: ClientConnection, work: Coroutine[Any, Any, ResultType]) -> ResultType:
+    """Await `work` in this task, which our server cancels when the client leaves."""
+    if connection.is_gone:
+        work.close()
+        raise ClientGoneError
+    task = asyncio.current_task()
+    assert task is not None  # a coroutine that runs has one  # noqa: S101
+    connection.when_gone(task.cancel)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not _is_only_gone(connection, task):
+            raise
+        raise ClientGoneError from None
+    finally:
+        connection.when_gone(None)
+
+
+def _is_only_gone(connection: ClientConnection, task: asyncio.Task[Any]) -> bool:
+    """Whether the task was cancelled for its client alone, and not by a shutdown, too."""
+    return connection.is_gone and task.uncancel() == 0
+
+
+async def _watching(receive: Receive, work: Coroutine[Any, Any, ResultType]) -> ResultType:
+    """Await `work` beside a task that waits for `http.disconnect`: for servers that tell no other way."""
     working = asyncio.create_task(work)
     watching = asyncio.create_task(_disconnected(receive))
     try:

@@ -9,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import ORJSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from servicekit.asgi.exchange import exchange_of
 from servicekit.errors import (
     InternalError,
     InvalidRequestError,
@@ -41,20 +42,13 @@ class ErrorBoundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def send_and_remember(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_and_remember)
+            await self._app(scope, receive, send)
         except (ClientGoneError, ClientDisconnect) as exc:
             reason = str(exc) or "the client left"
             _log.info("%s; %s %s was cancelled", reason, scope["method"], scope["path"])
         except Exception as exc:  # the outer border: nothing may pass it
-            if started:
+            if exchange_of(scope).status:
                 _log.exception("the answer to %s %s broke after it had started", scope["method"], scope["path"])
                 raise
             await error_response(as_service_error(exc))(scope, receive, send)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.errors import ClientGoneError, as_service_error
 from servicekit.errors import ServiceError, UpstreamBadResponseError
@@ -39,6 +40,8 @@ class EventSource(Protocol):
 _STALL_SECONDS = 60.0
 #: What a slow client gets beyond its deadline, for the event that says so.
 _GRACE_SECONDS = 1.0
+#: After so many parts of one stream the others get their turn.
+_BURST_PARTS = 16
 _MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 
@@ -61,7 +64,7 @@ async def open_event_stream(
         ClientGoneError: The client left first.
     """
     try:
-        first = await until_disconnect(request.receive, _first(events))
+        first = await until_disconnect(request.scope, request.receive, _first(events))
     except BaseException:
         await events.aclose()
         raise
@@ -97,33 +100,36 @@ class EventStreamResponse(Response):
             ClientGoneError: The client left or stopped reading; the events' generator has been closed.
         """
         try:
-            await until_disconnect(receive, self._send_all(send))
+            await until_disconnect(scope, receive, self._send_all(client_connection(scope), send))
         finally:
             await self._events.aclose()
 
-    async def _send_all(self, send: Send) -> None:
+    async def _send_all(self, connection: ClientConnection | None, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._send_part(send, self._first_events)
-        async for encoded in self._until_failure():
-            await self._send_part(send, encoded)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _until_failure(self) -> AsyncIterator[bytes]:
-        """Yield the events; the status is out, so a failure can only be one more event."""
+        await self._send_part(connection, send, self._first_events)
+        sent = 0
         try:
             async for encoded in self._events:
-                yield encoded
-        except Exception as exc:  # the outer border of the stream  # noqa: BLE001
-            yield error_event(as_service_error(exc))
+                await self._send_part(connection, send, encoded)
+                sent += 1
+                if sent % _BURST_PARTS == 0:  # neither side need have waited; the other streams must go on
+                    await asyncio.sleep(0)
+        except ClientGoneError:
+            raise
+        except Exception as exc:  # the outer border of the stream: the status is out  # noqa: BLE001
+            await self._send_part(connection, send, error_event(as_service_error(exc)))
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_part(self, send: Send, body: bytes) -> None:
+    async def _send_part(self, connection: ClientConnection | None, send: Send, body: bytes) -> None:
+        message = {"type": "http.response.body", "body": body, "more_body": True}
+        if connection is not None and not connection.is_slow:
+            await send(message)  # does not wait
+            return
         try:
             async with asyncio.timeout(self._stall_seconds()):
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send(message)
         except TimeoutError as exc:
             raise ClientGoneError("the client stopped reading") from exc
-        # uvicorn's send returns at once while its buffer has room; a burst must not starve the other streams.
-        await asyncio.sleep(0)
 
     def _stall_seconds(self) -> float:
         """Return how long the client may leave a full buffer unread; not much beyond the request's deadline."""

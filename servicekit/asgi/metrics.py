@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from statistics import fmean, quantiles
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: The status that is counted where the client left before the answer's end.
-_CLIENT_LEFT = 499
 #: How many of the newest latencies of a route the statistics are computed from.
 _WINDOW = 1000
 
@@ -56,39 +52,3 @@ class HttpMetrics:
 def _summary(values: deque[float], suffix: str) -> dict[str, float | None]:
     ranks = quantiles(values, n=100, method="inclusive") if len(values) > 1 else [values[0]] * 99
     return {f"p50_{suffix}": ranks[49], f"p99_{suffix}": ranks[98], f"average_{suffix}": fmean(values)}
-
-
-class MetricsMiddleware:
-    """Observes every HTTP request of the app."""
-
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection of the server; anything but HTTP passes through."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.monotonic()
-        first_byte: float | None = None
-        status = 0
-        is_complete = False
-
-        async def send_observed(message: Message) -> None:
-            nonlocal status, first_byte, is_complete
-            if message["type"] == "http.response.start":
-                status, first_byte = message["status"], time.monotonic()
-            await send(message)
-            is_complete = message["type"] == "http.response.body" and not message.get("more_body", False)
-
-        self._metrics.begin()
-        try:
-            await self._app(scope, receive, send_observed)
-        finally:
-            now = time.monotonic()
-            route = scope.get("route")
-            # Only known routes become labels: the paths that a scanner invents must not fill the memory.
-            handler = getattr(route, "path", None) or "unknown"
-            counted = status if is_complete else _CLIENT_LEFT
-            self._metrics.end(scope["method"], handler, counted, now - started, (first_byte or now) - started)

@@ -15,7 +15,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.asgi.event_stream import open_event_stream
-from servicekit.asgi.request_id import call_context
+from servicekit.asgi.exchange import call_context
 from servicekit.context import current_request_id
 from servicekit.errors import OverloadedError, RateLimitedError
 from servicekit.settings import ServiceSettings

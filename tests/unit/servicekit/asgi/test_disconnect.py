@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,10 @@ class _Work:
         return "done"
 
 
+async def _until_disconnect(conversation: Conversation, work: Coroutine[Any, Any, str]) -> str:
+    return await until_disconnect(conversation.scope, conversation.receive, work)
+
+
 async def _result() -> str:
     return "done"
 
@@ -40,19 +46,19 @@ async def _failure() -> str:
 
 async def test_until_disconnect_returns_the_work_s_result() -> None:
     """A client that stays gets its answer."""
-    assert await until_disconnect(Conversation(parts=()).receive, _result()) == "done"
+    assert await _until_disconnect(Conversation(parts=()), _result()) == "done"
 
 
 async def test_until_disconnect_passes_the_work_s_failure_on() -> None:
     """An error of the work is the caller's to handle."""
     with pytest.raises(ValueError, match="broken"):
-        await until_disconnect(Conversation(parts=()).receive, _failure())
+        await _until_disconnect(Conversation(parts=()), _failure())
 
 
 async def test_until_disconnect_cancels_the_work_of_a_client_that_leaves() -> None:
     """The work is cancelled at once and has ended, clean-up included, when the error is raised."""
     conversation, work = Conversation(parts=()), _Work()
-    waiting = asyncio.create_task(until_disconnect(conversation.receive, work.run(clean_up_seconds=0.01)))
+    waiting = asyncio.create_task(_until_disconnect(conversation, work.run(clean_up_seconds=0.01)))
     await work.started.wait()
     left_at = time.monotonic()
     conversation.leave()
@@ -65,7 +71,7 @@ async def test_until_disconnect_cancels_the_work_of_a_client_that_leaves() -> No
 async def test_until_disconnect_ignores_what_is_left_of_the_body() -> None:
     """Only a disconnect counts; late body messages do not."""
     conversation, work = Conversation(parts=(b"a", b"b")), _Work()
-    waiting = asyncio.create_task(until_disconnect(conversation.receive, work.run()))
+    waiting = asyncio.create_task(_until_disconnect(conversation, work.run()))
     await work.started.wait()
     await asyncio.sleep(0.01)
     assert not waiting.done()
@@ -77,16 +83,16 @@ async def test_until_disconnect_ignores_what_is_left_of_the_body() -> None:
 async def test_until_disconnect_leaves_no_task_behind() -> None:
     """Neither the work nor the watch outlives the request, however it ended."""
     before = asyncio.all_tasks()
-    await until_disconnect(Conversation(parts=()).receive, _result())
+    await _until_disconnect(Conversation(parts=()), _result())
     with pytest.raises(ValueError, match="broken"):
-        await until_disconnect(Conversation(parts=()).receive, _failure())
+        await _until_disconnect(Conversation(parts=()), _failure())
     assert asyncio.all_tasks() == before
 
 
 async def test_until_disconnect_cancels_the_work_when_it_is_cancelled_itself() -> None:
     """A server that shuts down takes the work with it."""
     work = _Work()
-    waiting = asyncio.create_task(until_disconnect(Conversation(parts=()).receive, work.run()))
+    waiting = asyncio.create_task(_until_disconnect(Conversation(parts=()), work.run()))
     await work.started.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,78 @@
+"""uvicorn's HTTP protocol, which also says at once when a client leaves and whether it reads too slowly.
+
+ASGI tells an application that its client left only if it waits for `http.disconnect`, which takes a task for each
+request. Here the connection itself tells: no task, no wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+#: Where the extension stands in an ASGI scope's `extensions`.
+_EXTENSION = "megaservice.client_connection"
+
+
+class ClientConnection:
+    """One request's view of the connection that it came on."""
+
+    __slots__ = ("_on_gone", "_protocol", "is_gone")
+
+    def __init__(self, protocol: HttpToolsProtocol) -> None:
+        self._protocol = protocol
+        self._on_gone: Callable[[], object] | None = None
+        #: Whether the client closed the connection before the answer's end.
+        self.is_gone = False
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client left so much unread that a send would wait."""
+        return bool(self._protocol.flow.write_paused)
+
+    def when_gone(self, callback: Callable[[], object] | None) -> None:
+        """Have a callback made when the client leaves; None takes it back."""
+        self._on_gone = callback
+        # uvicorn reads nothing more while a pipelined request waits, and so would not see that the client left.
+        self._protocol.flow.resume_reading()
+
+    def lost(self) -> None:
+        """Say that the client left; called by the protocol."""
+        self.is_gone = True
+        if self._on_gone is not None:
+            self._on_gone()
+
+
+def client_connection(scope: MutableMapping[str, Any]) -> ClientConnection | None:
+    """Return the connection of a request; None behind another server than ours."""
+    connection: ClientConnection | None = scope.get("extensions", {}).get(_EXTENSION)
+    return connection
+
+
+class ClientConnectionProtocol(HttpToolsProtocol):
+    """Puts a `ClientConnection` into every request's scope."""
+
+    _cycles: tuple[RequestResponseCycle, ...] = ()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]  # uvicorn knows only its own extensions
+        scope["extensions"] = {_EXTENSION: ClientConnection(self)}
+
+    def on_headers_complete(self) -> None:
+        """Remember the request until it is answered; with pipelining there are several."""
+        super().on_headers_complete()
+        if self.cycle is not None:
+            waiting = (cycle for cycle in self._cycles if not cycle.response_complete)
+            self._cycles = (*waiting, self.cycle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every request of the connection that is not answered yet."""
+        super().connection_lost(exc)
+        for cycle in self._cycles:
+            connection = client_connection(cast("dict[str, Any]", cycle.scope))
+            if connection is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                connection.lost()

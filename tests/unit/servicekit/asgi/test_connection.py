@@ -1,0 +1,150 @@
+"""A connection that tells its requests when the client leaves, on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from servicekit.asgi.connection import ClientConnectionProtocol, client_connection
+from servicekit.asgi.disconnect import until_disconnect
+from servicekit.asgi.errors import ClientGoneError
+
+REQUEST = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"
+
+
+@asynccontextmanager
+async def _served(app: ASGIApp) -> AsyncIterator[int]:
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, http=ClientConnectionProtocol)
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())  # `serve` would take the test's signals
+    try:
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await serving
+
+
+class _Waiting:
+    """An application that waits until its client leaves, and remembers when it noticed."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.error: BaseException | None = None
+        self.tasks = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.set()
+        self.tasks = len(asyncio.all_tasks())
+        try:
+            await until_disconnect(scope, receive, asyncio.sleep(30))
+        except BaseException as exc:
+            self.error = exc
+            if not isinstance(exc, ClientGoneError):
+                raise
+        finally:
+            self.ended.set()
+
+
+async def test_connection_that_is_lost_cancels_the_work_at_once() -> None:
+    """The work of a client that leaves ends within 100 ms, in its own task, without one that watches."""
+    app = _Waiting()
+    async with _served(app) as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await app.begun.wait()
+        tasks = len(asyncio.all_tasks())
+        left_at = time.monotonic()
+        writer.close()
+        await asyncio.wait_for(app.ended.wait(), 1)
+        assert time.monotonic() - left_at < 0.1
+        assert isinstance(app.error, ClientGoneError)
+        assert tasks == app.tasks
+
+
+async def test_connection_tells_a_request_that_another_waits_behind() -> None:
+    """With a request pipelined behind it, the one at work is still told."""
+    gone: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = client_connection(scope)
+        assert connection is not None
+        with suppress(ClientGoneError):
+            await until_disconnect(scope, receive, asyncio.sleep(30))
+        gone.append(connection.is_gone)
+
+    async with _served(app) as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + REQUEST)
+        await asyncio.sleep(0.1)
+        writer.close()
+        await asyncio.sleep(0.1)
+    assert gone == [True]
+
+
+async def test_connection_is_slow_while_the_client_leaves_much_unread() -> None:
+    """A full buffer shows, so that only then a send is given a time-out."""
+    seen: list[bool] = []
+    is_over = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = client_connection(scope)
+        assert connection is not None
+        seen.append(connection.is_slow)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 20_000_000, "more_body": True})
+        seen.append(connection.is_slow)
+        is_over.set()
+
+    async with _served(app) as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await asyncio.wait_for(is_over.wait(), 2)
+        writer.close()
+    assert seen == [False, True]
+
+
+async def test_work_that_is_cancelled_by_the_server_is_not_taken_for_a_client_that_left() -> None:
+    """A shutdown's cancellation stays one."""
+    app = _Waiting()
+    async with _served(app) as port:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await app.begun.wait()
+        serving = [task for task in asyncio.all_tasks() if "run_asgi" in repr(task)]
+        assert serving
+        serving[0].cancel()
+        await asyncio.wait_for(app.ended.wait(), 1)
+        writer.close()
+    assert isinstance(app.error, asyncio.CancelledError)
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+async def test_connection_makes_the_callback_once_it_is_set(is_gone: bool) -> None:
+    """What was registered is called, what was taken back is not."""
+    calls: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = client_connection(scope)
+        assert connection is not None
+        connection.when_gone(lambda: calls.append("called"))
+        if not is_gone:
+            connection.when_gone(None)
+        connection.lost()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with _served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.read(10)
+        writer.close()
+    assert calls == (["called"] if is_gone else [])
