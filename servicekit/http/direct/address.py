@@ -12,7 +12,7 @@ from servicekit.http.proxies import proxy_for
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 #: What RFC 3986 allows in a path and query; anything else is quoted by aiohttp's URL library.
 _RESOURCE = re.compile(r"(/[A-Za-z0-9\-._~!$&'()*+,;=:@/%]*)?(\?[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*)?")
-_DOT_SEGMENT = re.compile(r"/\.\.?(/|$|\?)")
+_DOT_SEGMENT = re.compile(r"/\.\.?(/|$)")
 _DEFAULT_PORT = 80
 
 
@@ -48,7 +48,7 @@ def direct_address(url: str) -> Address | None:
         return None
     shown = _host_as_sent(host)
     resource = url.partition("://")[2][len(parts.netloc) :]
-    if shown is None or not _RESOURCE.fullmatch(resource) or _DOT_SEGMENT.search(resource):
+    if shown is None or not _RESOURCE.fullmatch(resource) or _DOT_SEGMENT.search(resource.partition("?")[0]):
         return None
     if not resource.startswith("/"):
         resource = "/" + resource
