@@ -98,7 +98,7 @@ def _target_row(target: Target) -> list[str]:
 def _with_unit(value: float | None, unit: str) -> str:
     if value is None:
         return _NOT_MEASURED
-    return f"{number(value)}{'' if unit in {'x', '%'} else ' '}{unit}"
+    return f"{number(value)}{'' if unit in {'x', '%', ''} else ' '}{unit}"
 
 
 def number(value: float | None) -> str:

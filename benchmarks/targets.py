@@ -63,6 +63,7 @@ def limit_of(summary: Summary) -> str:
 def all_targets(summary: Summary) -> list[Target]:
     """Return every target, measured or not."""
     return [
+        _failures_target(summary),
         *_json_targets(summary),
         *_stream_targets(summary),
         *_storm_targets(summary),
@@ -70,6 +71,14 @@ def all_targets(summary: Summary) -> list[Target]:
         *_graph_targets(summary),
         *_worker_targets(summary),
     ]
+
+
+def _failures_target(summary: Summary) -> Target:
+    """Return what makes the others count: a gateway that drops requests is fast."""
+    failures = [
+        measured.failed(sample) or 0.0 for sample in summary.samples if sample["label"] in {OURS, OURS + GRADED}
+    ]
+    return at_most("requests that failed, of all scenarios", sum(failures) if failures else None, 0, "")
 
 
 def _json_targets(summary: Summary) -> Iterator[Target]:

@@ -121,6 +121,14 @@ def test_targets_count_the_worst_round_of_a_storm() -> None:
     assert completed.met is False
 
 
+def test_targets_count_every_failure_of_ours() -> None:
+    """A gateway that drops requests is fast; stock's failures are its own."""
+    results = _results()
+    assert all_targets(summary_of(results))[0].met is True
+    results["samples"].append(_sample("json", OURS, errors=3))
+    assert all_targets(summary_of(results))[0].value == 3
+
+
 def test_report_says_machine_verdicts_and_what_failed() -> None:
     """All that is needed to judge the numbers is on the page."""
     page = render_report(_results(), all_scenarios())
