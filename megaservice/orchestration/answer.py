@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -11,9 +11,13 @@ import orjson
 from megaservice.nodes.base import Output
 from megaservice.orchestration.text_chunks import TELLING_REASONS
 from megaservice.pipeline.pipeline import Pipeline
+from megaservice.pipeline.spec import ServiceKind
 from servicekit.errors import UpstreamBadResponseError
 from servicekit.openai.chat import ChatObject, chat_completion
 from servicekit.sse import encode_event
+
+#: What the usages of several texts are added up to.
+_TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def compose_answer(
@@ -65,9 +69,17 @@ def _completion(pipeline: Pipeline, outputs: Mapping[str, Output]) -> ChatObject
     above = [outputs[node] for node in pipeline.dag.order if node in ancestors and node in outputs]
     wrote = next((output for output in reversed(above) if "choices" in output), {})
     text = answer.get("text") or ""
-    completion = chat_completion(wrote.get("model", ""), text, wrote.get("usage") or {}, finish_reason)
+    is_choice = pipeline.spec.nodes[answer_node].service_type is ServiceKind.SELECT
+    usage = _sum_of_usage(above) if is_choice else wrote.get("usage") or {}
+    completion = chat_completion(wrote.get("model", ""), text, usage, finish_reason)
     # In a stream the chunks had the id of what was written, so the last one must have it too.
     return completion | {key: wrote[key] for key in ("id", "created", "notice") if key in wrote}
+
+
+def _sum_of_usage(outputs: Iterable[Output]) -> dict[str, int]:
+    """Return what all texts that were written cost; those that were not chosen cost as much."""
+    found = [output["usage"] for output in outputs if "choices" in output and output.get("usage")]
+    return {key: sum(usage.get(key) or 0 for usage in found) for key in _TOKEN_COUNTS} if found else {}
 
 
 def attached_fields(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from megaservice.orchestration.graph_run import GraphRun
 from megaservice.orchestration.node_state import NodeState
 from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus
+from megaservice.orchestration.text_chunks import ChunkWriter, TextChunks
 from megaservice.pipeline.control import REQUEST
 from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.gates import Chance, ConditionGate, Gate, system_chance
@@ -133,6 +134,13 @@ class ControlledRun(GraphRun):
         call = super()._call_over(nodes, is_answer=is_answer)
         mapped = self._plan.outputs.keys() & call.outputs.keys() if self._plan.outputs else ()
         return with_mapped(call, {name: self._plan.outputs[name] for name in mapped}) if mapped else call
+
+    def _writer(self, source: NodeState) -> ChunkWriter:
+        head = source.head()
+        if "id" not in head:  # no chat: the text is that of the last chat before it, as in the composed answer
+            above = reversed(self._ordered(self._pipeline.dag.ancestors(source.name)))
+            head = next((found for other in above if "id" in (found := other.head())), head)
+        return TextChunks(head)
 
     def skip(self, node: NodeState) -> None:
         """End a node without asking it; note whether that follows from a rule, and not from a failure."""

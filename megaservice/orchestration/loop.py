@@ -7,7 +7,7 @@ last that is allowed. Any other is run to its end first, and streamed when it is
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -117,7 +117,7 @@ class Loop:
                         yield self._marked(part, number)
                 is_last = self._ends_with(attempt, number)
                 if self._plan.shows_all:
-                    yield _verdict(number, is_accepted=is_last)
+                    yield _verdict(attempt.state(self._shown_name).head(), number, is_accepted=is_last)
                 if is_last:
                     return
                 number += 1
@@ -158,7 +158,7 @@ def _end_as(run: ControlledRun, node: NodeState, other: NodeState) -> None:
         node.cancel()
 
 
-def _verdict(number: int, *, is_accepted: bool) -> StreamPart:
+def _verdict(head: Mapping[str, Any], number: int, *, is_accepted: bool) -> StreamPart:
     """Return the chunk that ends an attempt that is shown."""
-    chunk = {"object": "chat.completion.chunk", "choices": [], "attempt": number, "accepted": is_accepted}
+    chunk = {**head, "object": "chat.completion.chunk", "choices": [], "attempt": number, "accepted": is_accepted}
     return StreamPart(encode_event(orjson.dumps(chunk)), "")
