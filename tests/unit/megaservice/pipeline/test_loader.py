@@ -27,8 +27,10 @@ def _problems(folder: Path) -> list[str]:
 
 
 def test_loader_reads_the_shipped_files() -> None:
-    """Both files are fine without any setting, and say what the documentation says of them."""
-    chat, graded = load_pipelines(SHIPPED, {})
+    """Every file is fine without any setting, and two of them say what the README says of them."""
+    shipped = {pipeline.spec.name: pipeline for pipeline in load_pipelines(SHIPPED, {})}
+    assert len(shipped) == len(list(SHIPPED.glob("*.yaml")))
+    chat, graded = shipped["chat"], shipped["translate-and-grade"]
     assert (chat.spec.name, chat.spec.endpoints) == ("chat", ("/v1/chat/completions", "/v1/example-service"))
     assert (graded.spec.name, graded.spec.endpoints) == ("translate-and-grade", ("/v1/chat",))
     assert graded.dag.order == ("llm", "grader")
@@ -48,7 +50,7 @@ def test_loader_fills_in_the_variables_that_users_set(names: tuple[str, str], mo
     """OPEA's names and their older forms lead to the same place."""
     for name, value in zip(names, ("10.0.0.7", "9999"), strict=True):
         monkeypatch.setenv(name, value)
-    chat, _graded = load_pipelines(SHIPPED, pipeline_variables())
+    chat = next(found for found in load_pipelines(SHIPPED, pipeline_variables()) if found.spec.name == "chat")
     assert chat.spec.nodes["llm"].endpoint == "http://10.0.0.7:9999/v1/chat/completions"
 
 
