@@ -20,10 +20,8 @@ from megaservice.served import ServedPipelines
 from megaservice.settings import GatewaySettings, pipeline_variables
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.http.client import HttpClient
-from servicekit.logs import configure_logging
 from servicekit.model_settings import catalog_from
-from servicekit.server import run_process, serve_app
-from servicekit.settings import load_settings
+from servicekit.server import serve_app
 
 INFO = ServiceInfo(
     title="megaservice/Gateway",
@@ -69,12 +67,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def serve() -> int:
-    """Serve the gateway in the foreground until SIGTERM; return the process's exit code."""
-    return run_process(_serve)
+def serve_alone(settings: GatewaySettings) -> int:
+    """Serve the gateway in this process until SIGTERM; return the exit code.
 
-
-def _serve() -> int:
-    settings = load_settings(GatewaySettings)
-    configure_logging("gateway", settings.log_level)
+    Raises:
+        ConfigurationError: Something in the configuration cannot be used, or the port cannot be had.
+    """
     return serve_app(create_app(settings), settings.host, [settings.port], settings.drain_seconds)

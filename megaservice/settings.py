@@ -27,6 +27,13 @@ class GatewaySettings(ModelSettings):
     port: int = Field(
         8000, ge=1, le=65535, validation_alias=AliasChoices("MEGA_SERVICE_PORT"), description="The gateway's port."
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=256,
+        validation_alias=AliasChoices("GATEWAY_WORKERS"),
+        description="Processes that serve the port together; about one for each core is the most that helps.",
+    )
     pipelines_dir: Path = Field(
         PROJECT_ROOT / "compose" / "pipelines", description="The folder of the pipeline files (*.yaml)."
     )

@@ -6,7 +6,6 @@ Exit codes: 0 after SIGTERM or SIGINT, 2 for a configuration error (a supervisor
 from __future__ import annotations
 
 import asyncio
-import errno
 import signal
 import socket
 import sys
@@ -18,12 +17,12 @@ from fastapi import FastAPI
 
 from servicekit.asgi.connection import ClientConnectionProtocol
 from servicekit.errors import ConfigurationError
+from servicekit.listener import listen_on
 
 EXIT_CONFIGURATION = 2
 
 #: Longer than our HTTP client keeps idle connections, so that it is never the server that closes them.
 _KEEP_ALIVE_SECONDS = 75
-_BACKLOG = 4096
 
 
 def serve_app(app: FastAPI, host: str, ports: Sequence[int], drain_seconds: float) -> int:
@@ -44,13 +43,38 @@ def serve_app(app: FastAPI, host: str, ports: Sequence[int], drain_seconds: floa
     Raises:
         ConfigurationError: A port is taken, the address is not one of this machine, or the lifespan says so.
     """
-    sockets = [_bind(host, port) for port in ports]
+    return serve_sockets(app, [listen_on(host, port) for port in ports], drain_seconds)
+
+
+def serve_sockets(
+    app: FastAPI, sockets: list[socket.socket], drain_seconds: float, started: Callable[[], None] = lambda: None
+) -> int:
+    """Serve on sockets that listen already; see `serve_app`.
+
+    Args:
+        app: The application.
+        sockets: Closed at the end.
+        drain_seconds: How long running requests may take to end.
+        started: Called on the event loop once requests are accepted.
+    """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(app, sockets, drain_seconds))
+        runner.run(_serve(app, sockets, drain_seconds, started))
     return 0
 
 
-async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: float) -> None:
+class _Server(uvicorn.Server):
+    """Says when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell_started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._tell_started()
+
+
+async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: float, started: Callable[[], None]) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -66,7 +90,7 @@ async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: floa
         # process's end by signal instead of exit code 0.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        await uvicorn.Server(config).serve(sockets=sockets)
+        await _Server(config, started).serve(sockets=sockets)
 
 
 def run_process(start: Callable[[], int]) -> int:
@@ -81,25 +105,3 @@ def run_process(start: Callable[[], int]) -> int:
         for problem in exc.problems:
             sys.stderr.write(f"error: {problem}\n")
         return EXIT_CONFIGURATION
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as exc:
-        listener.close()
-        raise ConfigurationError(_why_not_bound(host, port, exc)) from exc
-    listener.set_inheritable(False)
-    return listener
-
-
-def _why_not_bound(host: str, port: int, exc: OSError) -> str:
-    if exc.errno == errno.EADDRINUSE:
-        return f"Port {port} on {host} is already in use. Stop what listens there, or set another port."
-    if exc.errno == errno.EACCES:
-        return f"Port {port} needs more rights than this user has. Set a port above 1023."
-    return f"Cannot listen on {host}:{port} ({exc.strerror}). Set an address of this machine."

@@ -67,11 +67,14 @@ def cli(context: click.Context) -> int:
 
 
 @cli.command()
-def serve() -> int:
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes that share the port; else GATEWAY_WORKERS or 1."
+)
+def serve(workers: int | None) -> int:
     """Serve the gateway alone, in the foreground, until Ctrl-C or SIGTERM."""
-    from megaservice.app import serve as serve_gateway
+    from megaservice.serving import serve as serve_gateway
 
-    return serve_gateway()
+    return serve_gateway(workers)
 
 
 @cli.command()

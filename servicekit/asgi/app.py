@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.responses import ORJSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -21,6 +21,7 @@ from servicekit.asgi.body_limit import BodyLimitMiddleware
 from servicekit.asgi.errors import ErrorBoundary, install_error_handlers
 from servicekit.asgi.exchange import ExchangeMiddleware
 from servicekit.asgi.metrics import HttpMetrics
+from servicekit.asgi.metrics_page import metrics_page
 from servicekit.settings import ServiceSettings
 from servicekit.version import VERSION
 
@@ -107,8 +108,7 @@ def _add_health_routes(app: FastAPI, info: ServiceInfo, readiness: ReadinessChec
 def _add_metrics_routes(app: FastAPI, metrics: HttpMetrics, registries: Sequence[CollectorRegistry]) -> None:
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics")
     def show_metrics() -> Response:  # in a thread: prometheus_client reads files of /proc
-        pages = [generate_latest(registry) for registry in (metrics.registry, *registries)]
-        return Response(b"".join(pages), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_page([metrics.registry, *registries]), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/statistics", tags=["health"], summary="Latencies by route, in seconds")
     async def statistics() -> dict[str, dict[str, float | None]]:

@@ -22,7 +22,9 @@ class HttpMetrics:
         self._durations = Histogram(
             "http_request_duration_seconds", "Until the answer's end", ["handler"], registry=self.registry
         )
-        self._in_flight = Gauge("http_requests_in_flight", "Requests being answered", registry=self.registry)
+        self._in_flight = Gauge(
+            "http_requests_in_flight", "Requests being answered", registry=self.registry, multiprocess_mode="livesum"
+        )
         self._latencies: dict[str, deque[float]] = {}
         self._first_byte_latencies: dict[str, deque[float]] = {}
 
