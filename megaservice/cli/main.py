@@ -101,7 +101,7 @@ def up(timeout_seconds: float) -> int:
     if start.settings_differ:
         click.echo("Running with other ports than are set now; `down`, then `up`, changes to those.")
     if not start.started:
-        click.echo("Already up. Files that you edited are read at the next start: `down`, then `up`.")
+        click.echo("Already up. Saved pipeline files are taken over at once; other settings with `down`, then `up`.")
     ready = 0
     for outcome in wait_until_ready(run_dir, start, timeout_seconds):
         if outcome.problem is None:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.orchestration.readiness import NodeStatus
+from megaservice.pipeline.spec import ConsumeMode
 from servicekit.errors import ServiceError
 
 
@@ -111,8 +112,10 @@ class RunWatch:
 
     def began(self, name: str) -> None:
         """Count a call."""
-        self.nodes[name].calls += 1
-        self.set(name, NodeStatus.RUNNING)
+        node = self.nodes[name]
+        node.calls += 1
+        if node.state is not NodeStatus.RUNNING:
+            self.set(name, NodeStatus.RUNNING)
 
     def part(self, name: str) -> None:
         """Count a part of a stream; it stands for a token until the service's own count is there."""
@@ -121,13 +124,14 @@ class RunWatch:
         if node.state is not NodeStatus.STREAMING:
             self.set(name, NodeStatus.STREAMING)
 
-    def answered(self, name: str, output: Output) -> None:
-        """Note that a call ended well."""
+    def answered(self, name: str, output: Output, *, is_piece: bool = False) -> None:
+        """Note that a call ended well; after a piece of a text the node works on until the run says otherwise."""
         node = self.nodes[name]
         usage = output.get("usage")
         counted = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
         node.counted_tokens = node.tokens = node.counted_tokens + counted if counted else node.tokens
-        self.set(name, NodeStatus.SUCCEEDED)
+        if not is_piece:
+            self.set(name, NodeStatus.SUCCEEDED)
 
 
 class WatchedClient:
@@ -147,7 +151,7 @@ class WatchedClient:
         except ServiceError:
             self._watch.set(self._name, NodeStatus.FAILED)
             raise
-        self._watch.answered(self._name, output)
+        self._watch.answered(self._name, output, is_piece=self.spec.consume is not ConsumeMode.WHOLE)
         return output
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:

@@ -86,12 +86,15 @@ def _unknown(name: str, known: list[str]) -> NotFoundError:
 
 
 def _graph(pipeline: Pipeline) -> dict[str, Any]:
+    from megaservice.pipeline.drawing import to_mermaid  # noqa: PLC0415 - nothing draws at the start
+
     dag, nodes = pipeline.dag, pipeline.spec.nodes
     return {
         "nodes": [{"name": name, "service_type": nodes[name].service_type} for name in dag.order],
         "edges": [{"from": source, "to": target} for source, target in dag.edges],
-        "answer": pipeline.answer_node,
+        "answers": list(pipeline.answer_nodes),
         "attached": dict(pipeline.attached),
+        "mermaid": public_text(to_mermaid(pipeline)),
     }
 
 

@@ -87,7 +87,8 @@ async def test_one_pipeline_is_told_with_spec_and_graph(refused_url: str, tmp_pa
     graph = graded["graph"]
     assert [node["name"] for node in graph["nodes"]] == ["llm", "grader"]
     assert graph["edges"] == [{"from": "llm", "to": "grader"}]
-    assert (graph["answer"], graph["attached"]) == ("llm", {"grader": "grade"})
+    assert (graph["answers"], graph["attached"]) == (["llm"], {"grader": "grade"})
+    assert graph["mermaid"].startswith("flowchart")
     assert graded["spec"]["nodes"]["llm"]["prompt"]["history"] == "last_user_message"
     assert missing.status_code == 404
     assert "Did you mean 'graded'?" in missing.json()["error"]["message"]
