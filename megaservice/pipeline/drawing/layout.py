@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 _SWEEPS = 24
 
@@ -76,7 +77,7 @@ def _cut(edges: Sequence[Link], depths: Mapping[str, int]) -> Layout:
             chain.append(f"\0{number}:{depth}")
             layout.layers[depth].append(chain[-1])
         chain.append(target)
-        for link in zip(chain, chain[1:], strict=False):
+        for link in pairwise(chain):
             layout.links.append(link)
             layout.ends[link] = (source, target)
     return layout
@@ -88,10 +89,10 @@ def _order(layout: Layout) -> None:
         downwards = sweep % 2 == 0
         around = above if downwards else below
         layers = layout.layers if downwards else layout.layers[::-1]
-        for before, layer in zip(layers, layers[1:], strict=False):
+        for before, layer in pairwise(layers):
             places = {name: place for place, name in enumerate(before)}
             now = {name: place for place, name in enumerate(layer)}
-            layer.sort(key=lambda name: (_mean([places[n] for n in around[name]], now[name]), now[name]))  # noqa: B023 - sorted at once
+            layer.sort(key=lambda name: (_mean([places[n] for n in around[name]], now[name]), now[name]))
 
 
 def _neighbours(layout: Layout) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -133,7 +134,7 @@ def _spread(
     Least squares with ordered differences: pool adjacent violators.
     """
     offsets = [0.0]
-    for left, right in zip(layer, layer[1:], strict=False):
+    for left, right in pairwise(layer):
         offsets.append(offsets[-1] + (sizes[left] + sizes[right]) / 2 + gap)
     pools: list[list[float]] = []
     for name, offset in zip(layer, offsets, strict=True):

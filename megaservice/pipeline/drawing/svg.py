@@ -20,10 +20,10 @@ text{font:13px system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2328;text
 .soft{stroke-dasharray:5 4}.request{fill:#ddf4ff;stroke:#0969da}
 .edge{fill:none;stroke:#59636e;stroke-width:1.5}.conditional{stroke-dasharray:5 4}.head{fill:#59636e}
 .pill{fill:#fff8c5;stroke:#d4a72c}.loop{fill:none;stroke:#8250df;stroke-width:1.5;stroke-dasharray:8 5}
-.loopname{fill:#8250df;font-size:11px;text-anchor:start}
+.loopname{fill:#8250df;font-size:11px;text-anchor:start;stroke:#fff;stroke-width:3px;paint-order:stroke}
 @media (prefers-color-scheme:dark){text{fill:#e6edf3}.small{fill:#9198a1}.box{fill:#151b23;stroke:#9198a1}
 .answer,.request{stroke:#4493f8}.request{fill:#121d2f}.edge{stroke:#9198a1}.head{fill:#9198a1}
-.pill{fill:#272115;stroke:#9e6a03}.loop{stroke:#ab7df8}.loopname{fill:#ab7df8}}"""
+.pill{fill:#272115;stroke:#9e6a03}.loop{stroke:#ab7df8}.loopname{fill:#ab7df8;stroke:#0d1117}}"""
 
 
 def to_svg(pipeline: Pipeline) -> str:
@@ -63,14 +63,14 @@ class _Drawing:
     def _rows(self) -> tuple[list[float], float]:
         """Return the top of each layer, and where the last one ends."""
         tops: list[float] = []
-        here = _MARGIN + (_LINE if self._picture.loops else 0)
+        here = _MARGIN
         for number, layer in enumerate(self._layout.layers):
             names = [name for name in layer if not is_passing(name)]
             labels = max((len(self._labels(name)) for name in names), default=0)
             here += (_BETWEEN + labels * _LINE) if number else 0
             tops.append(here)
             here += max((self._box_height(self._nodes[name]) for name in names), default=0)
-        return tops, here
+        return tops, here + (_LINE if self._picture.loops else 0)
 
     def rendered(self) -> str:
         left, right = self._loop_reach()
@@ -79,8 +79,9 @@ class _Drawing:
         head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{left - _MARGIN:.0f} 0 {width:.0f} {height:.0f}"'
         size = f'width="{width:.0f}" height="{height:.0f}" role="img"'
         parts = [f"{head} {size}>", f"<title>{title}</title>", f"<style>{_STYLE}</style>"]
+        parts.extend(self._path(edge) for edge in self._edges.values())
         parts.extend(self._loops())
-        parts.extend(self._links())
+        parts.extend(line for name in self._nodes for line in self._pills(name))
         parts.extend(line for name in self._nodes for line in self._node(name))
         return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -113,13 +114,7 @@ class _Drawing:
             x, y, width, height = self._around(loop.nodes)
             yield f'<rect class="loop" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="10"/>'
             label = escape(shortened(f"↻ {loop.label}", 2 * _LONGEST))
-            yield f'<text class="loopname" x="{x + 4:.1f}" y="{y - 5:.1f}">{label}</text>'
-
-    def _links(self) -> Iterator[str]:
-        for edge in self._edges.values():
-            yield self._path(edge)
-        for name in self._nodes:
-            yield from self._pills(name)
+            yield f'<text class="loopname" x="{x + 4:.1f}" y="{y + height + 13:.1f}">{label}</text>'
 
     def _path(self, edge: PictureEdge) -> str:
         links = [link for link in self._layout.links if self._layout.ends[link] == (edge.source, edge.target)]

@@ -12,9 +12,10 @@ from megaservice.pipeline.pipeline import Pipeline
 _GAP = 3
 #: How long a line in a box may be, the longest first that fits.
 _LENGTHS = (34, 26, 20, 16, 12)
-_PLAIN, _HEAVY = "┌─┐│└┘", "┏━┓┃┗┛"
-_ASCII_PLAIN, _ASCII_HEAVY = "+-+|++", "#=#|##"
-_ASCII = {"…": "~", "·": "-", "▼": "v", "↻": "@"}
+#: Corners and sides: north-west, across, north-east, side, south-west, south-east.
+_PLAIN, _HEAVY = tuple("┌─┐│└┘"), tuple("┏━┓┃┗┛")
+_ASCII_PLAIN, _ASCII_HEAVY = tuple("+-+|++"), tuple("#=#|##")
+_ASCII = str.maketrans("…·▼↻─▶", "~-v@->")
 
 
 def to_text(pipeline: Pipeline, *, width: int = 80, ascii_only: bool = False) -> str:
@@ -29,12 +30,13 @@ def to_text(pipeline: Pipeline, *, width: int = 80, ascii_only: bool = False) ->
     for length in _LENGTHS:
         drawing = _Drawing(picture, length, ascii_only=ascii_only)
         if drawing.width <= width:
-            return _encoded("\n".join([drawing.rendered(), *_legend(picture)]) + "\n", ascii_only=ascii_only)
+            lines = [drawing.rendered(), *drawing.cut_labels(), *_legend(picture)]
+            return _encoded("\n".join(lines) + "\n", ascii_only=ascii_only)
     return _encoded("\n".join([*_listed(picture), *_legend(picture)]) + "\n", ascii_only=ascii_only)
 
 
 def _encoded(text: str, *, ascii_only: bool) -> str:
-    return text.translate(str.maketrans(_ASCII)) if ascii_only else text
+    return text.translate(_ASCII) if ascii_only else text
 
 
 def _legend(picture: Picture) -> Iterator[str]:
@@ -83,6 +85,12 @@ class _Drawing:
         told = [edge for edge in incoming if edge.label]
         texts = [f"{edge.source}: {edge.label}" if len(incoming) > 1 else edge.label for edge in told]
         return [shortened(text, length) for text in texts]
+
+    def cut_labels(self) -> Iterator[str]:
+        """Yield in full the labels that have no room in the drawing."""
+        for edge in self._edges:
+            if edge.label and any(label.endswith("…") for label in self._labels[edge.target]):
+                yield f"{edge.source} to {edge.target}: {edge.label}"
 
     def _width_of(self, name: str) -> int:
         box = max(len(line) for line in self._lines[name]) + 4
