@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from megaservice.pipeline.address_checks import check_addresses
+from megaservice.pipeline.control import RepeatRule
 from megaservice.pipeline.control_checks import check_control
 from megaservice.pipeline.control_plan import make_control_plan
 from megaservice.pipeline.dag import CycleError, Dag
@@ -19,18 +20,20 @@ from megaservice.pipeline.located_yaml import LocatedYaml
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.scopes import Scopes
 from megaservice.pipeline.spec import (
-    OUTPUT_FIELDS,
     PIECEWISE,
     TEXT_PRODUCERS,
     ConsumeMode,
     NodeSpec,
     PipelineSpec,
+    output_fields,
 )
 from megaservice.pipeline.wording import choice_of
 from servicekit.nearest import nearest
 
 #: Fields of the answer that an attached output must not overwrite.
 _ANSWER_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "notice"})
+#: Where an answer tells how often its loops ran.
+_ATTEMPTS = "attempts"
 
 
 def check_pipeline(document: LocatedYaml, draft: Draft, variables: Mapping[str, str]) -> Pipeline | None:
@@ -52,7 +55,9 @@ def check_pipeline(document: LocatedYaml, draft: Draft, variables: Mapping[str, 
     check_control(document, draft, scopes)
     check_addresses(document, draft, variables)
     answer_node = _answer_node(document, draft, dag)
-    _check_attached_names(document, _attached(draft, dag, {answer_node} if answer_node else set()))
+    has_loops = any(isinstance(rule, RepeatRule) for _, rule in draft.flow.control)
+    attached = _attached(draft, dag, {answer_node} if answer_node else set())
+    _check_attached_names(document, attached, has_loops=has_loops)
     if document.problems or draft.head is None or dag is None or answer_node is None:
         return None
     control = tuple(rule for _, rule in draft.flow.control)
@@ -79,10 +84,15 @@ def _check_consumption(document: LocatedYaml, draft: Draft, name: str, node: Nod
         document.problem(
             path, f"node '{name}': a {node.service_type} takes a text as a whole; only {kinds} can do more."
         )
-    upstreams = len({source for source, target in draft.edges if target == name})
+    upstreams = list(dict.fromkeys(source for source, target in draft.edges if target == name))
     flows = dag is None or name in dag.nodes
-    if flows and (upstreams > 1 or (upstreams == 0 and draft.flow_is_whole)):
+    if flows and (len(upstreams) > 1 or (not upstreams and draft.flow_is_whole)):
         document.problem(path, f"node '{name}' takes a stream piece by piece, so it needs exactly one node before it.")
+    for source in upstreams:
+        kind = draft.nodes[source].service_type if source in draft.nodes else None
+        if kind is not None and kind not in TEXT_PRODUCERS:
+            message = f"node '{name}' takes a stream piece by piece, and '{source}' before it is a {kind}, which has no"
+            document.problem(path, f"{message} text; write 'consume: whole'.")
 
 
 def _check_fallbacks(document: LocatedYaml, draft: Draft) -> None:
@@ -122,7 +132,7 @@ def _answer_node(document: LocatedYaml, draft: Draft, dag: Dag | None) -> str | 
 
 
 def _check_attached_fields(document: LocatedYaml, name: str, node: NodeSpec) -> None:
-    known = OUTPUT_FIELDS.get(node.service_type)
+    known = output_fields(node)
     fields = (node.attach and node.attach.fields) or ()
     for index, field in enumerate(fields):
         if known and field not in known:
@@ -147,11 +157,11 @@ def _attached(draft: Draft, dag: Dag | None, answers: Collection[str]) -> dict[s
     return names
 
 
-def _check_attached_names(document: LocatedYaml, attached: Mapping[str, str]) -> None:
+def _check_attached_names(document: LocatedYaml, attached: Mapping[str, str], *, has_loops: bool) -> None:
     owners: dict[str, str] = {}
     for node, name in attached.items():
         path = (NODES_KEY, node, "attach", "as")
-        if name in _ANSWER_FIELDS:
+        if name in _ANSWER_FIELDS or (name == _ATTEMPTS and has_loops):
             document.problem(path, f"'{name}' is a field of the answer itself; choose another name.")
         elif name in owners:
             document.problem(path, f"nodes '{owners[name]}' and '{node}' are both attached as '{name}'.")

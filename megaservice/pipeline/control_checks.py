@@ -27,19 +27,20 @@ def check_control(document: LocatedYaml, draft: Draft, scopes: Scopes) -> None:
         draft: What could be read.
         scopes: What expressions see.
     """
-    looping: dict[str, RepeatRule] = {}
+    looping: set[str] = set()
+    names: set[str] = set()
     for path, rule in draft.flow.control:
         for place, message in _problems(rule, draft, scopes):
             document.problem((*path, *place), message)
-        for name in rule.repeat if isinstance(rule, RepeatRule) else ():
+        if not isinstance(rule, RepeatRule):
+            continue
+        for name in rule.repeat:
             if name in looping:
                 document.problem((*path, "repeat"), f"node '{name}' is in two loops; let it be in one.")
-            looping[name] = looping.get(name) or _as_loop(rule)
-
-
-def _as_loop(rule: ControlRule) -> RepeatRule:
-    assert isinstance(rule, RepeatRule)  # the caller has looked  # noqa: S101
-    return rule
+        looping.update(rule.repeat)
+        if rule.name and rule.name in names:
+            document.problem((*path, "name"), f"two loops are called '{rule.name}'; give one another name.")
+        names.update(filter(None, [rule.name]))
 
 
 def _problems(rule: ControlRule, draft: Draft, scopes: Scopes) -> _Found:

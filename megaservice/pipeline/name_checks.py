@@ -98,6 +98,8 @@ def _unseen(name: str, scope: Scope, declared: tuple[str, ...]) -> str:
         return f"asks for the output of '{name}', which is not before this {_what(scope)}; {remedy}."
     names = (*scope.fixed, *(declared if scope.nodes is None or scope.own else sorted(scope.nodes)))
     hint = nearest(name, names) or f" The names are {choice_of(names)}."
+    if not scope.request:
+        return f"begins with '{name}', which the output does not have.{hint}"
     other = f"neither {choice_of(scope.fixed)} nor" if scope.fixed else "not"
     return f"begins with '{name}', which is {other} a node before this {'one' if scope.own else 'rule'}.{hint}"
 

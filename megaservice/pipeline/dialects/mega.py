@@ -28,7 +28,7 @@ _MODEL_ARGS = ("--model-id", "--model")
 _ENV_NAME = re.compile(rf"(?P<service>[A-Z0-9_]+?)(_SERVICE|_SERVER)?{HOST_SUFFIX}", re.IGNORECASE)
 _OWN = "MEGA"
 #: What concerns whoever starts the containers, which the gateway is not.
-_UNUSED = ("image", "volumes", "replicas", "resources", "options", "args", "node_ports")
+_UNUSED = ("image", "volumes", "replicas", "resources", "options", "node_ports")
 
 
 def _envs(value: object) -> object:
@@ -207,9 +207,8 @@ def _note_unused(document: LocatedYaml, services: dict[Path, _Service], used: se
             continue
         unused = [key for key in _UNUSED if key in service.model_fields_set]
         if unused:
-            document.note(
-                path, f"service '{name}': the gateway starts no containers; {', '.join(unused)} have no effect."
-            )
+            what = ", ".join(unused)
+            document.note(path, f"service '{name}': the gateway starts no containers, so this has no effect: {what}.")
     if "global_envs" in document.data:
         document.note(("global_envs",), "'global_envs' are for the containers; they have no effect here.")
 

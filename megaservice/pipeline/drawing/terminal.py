@@ -70,6 +70,14 @@ class _Drawing:
         widths = {name: float(self._width_of(name)) for name in self._nodes}
         self._layout: Layout = lay_out([(edge.source, edge.target) for edge in self._edges], widths, _GAP)
         self._centres = {name: int(centre) for name, centre in self._layout.centres.items()}
+        self._straighten()
+
+    def _straighten(self) -> None:
+        """Move a node that is one column beside the only one before it; the gap between neighbours allows that."""
+        for target in self._centres:
+            sources = [source for source, end in self._layout.links if end == target]
+            if len(sources) == 1 and abs(self._centres[sources[0]] - self._centres[target]) == 1:
+                self._centres[target] = self._centres[sources[0]]
 
     @property
     def width(self) -> int:
