@@ -10,7 +10,7 @@ from benchmarks.contenders import NGINX
 from benchmarks.graphs import CHAINS, FANS
 from benchmarks.scenarios import Scenario
 from benchmarks.summary import Metric, Sample, Summary
-from benchmarks.targets import IMPORT_COMPS, Target, all_targets, limit_of
+from benchmarks.targets import IMPORT_COMPS, Target, all_targets, is_sound, limit_of
 
 _METHOD = """\
 Every contender is a process of its own before the same upstream. The upstream and the load generator are
@@ -65,6 +65,8 @@ def _about(results: Mapping[str, Any]) -> str:
         )
     if machine["load_average_at_start"][0] > machine["cores"] * _BUSY:
         lines.append("**The machine was busy with something else: run it again on an idle one.**")
+    if not is_sound(summary_of(results)):
+        lines.append("**Requests failed without a gateway, too: the tools got no time, and nothing here counts.**")
     if machine["cores"] < 2:
         lines.append("**One core for everything: the gateway and the tools took it from each other.**")
     return "\n".join(lines)

@@ -73,6 +73,11 @@ def all_targets(summary: Summary) -> list[Target]:
     ]
 
 
+def is_sound(summary: Summary) -> bool:
+    """Return whether the tools did their part: requests that fail without a gateway say nothing about one."""
+    return not any(measured.failed(sample) for sample in summary.samples if sample["label"] == DIRECT)
+
+
 def _failures_target(summary: Summary) -> Target:
     """Return what makes the others count: a gateway that drops requests is fast."""
     failures = [

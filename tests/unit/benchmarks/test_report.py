@@ -152,13 +152,14 @@ def test_report_leaves_out_what_was_not_run() -> None:
     assert "in process" not in page
 
 
-def test_report_warns_of_a_quick_run_a_busy_machine_and_one_core() -> None:
+def test_report_warns_of_what_makes_its_numbers_worthless() -> None:
     """Numbers that prove nothing say so."""
-    warnings = ("A quick run", "The machine was busy", "One core for everything")
+    warnings = ("A quick run", "The machine was busy", "One core for everything", "failed without a gateway")
     assert not any(warning in render_report(_results(), all_scenarios()) for warning in warnings)
     results = _results()
     results["quick"] = True
     results["machine"] |= {"cores": 1, "load_average_at_start": [2.0, 1.0, 1.0]}
+    results["samples"].append(_sample("storm", DIRECT, errors=1))
     page = render_report(results, all_scenarios())
     assert all(warning in page for warning in warnings)
 
