@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
+from starlette.middleware import Middleware
 
 from megaservice.gateway import Gateway
 from megaservice.pipeline.pipeline import Pipeline
@@ -15,7 +16,7 @@ from megaservice.reload import reloading
 from megaservice.routes.about import about_router
 from megaservice.routes.models import models_router
 from megaservice.routes.openapi import describe_pipelines
-from megaservice.routes.pipelines import PipelineRoutes
+from megaservice.routes.pipelines import PipelineLayer
 from megaservice.served import ServedPipelines
 from megaservice.settings import GatewaySettings, pipeline_variables
 from servicekit.asgi.app import ServiceInfo, create_service_app
@@ -57,10 +58,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         return list(dict.fromkeys(problems))
 
     # comps registers its metrics with prometheus_client's own registry.
-    app = create_service_app(INFO, settings, lifespan, readiness, registries=[REGISTRY])
+    # Before the router; no pipeline can take a path of the gateway's own.
+    layer = Middleware(PipelineLayer, served=served)
+    app = create_service_app(INFO, settings, lifespan, readiness, registries=[REGISTRY], layers=[layer])
     app.state.served = served
-    # First, because nearly all requests are for it; no pipeline can take a path of the gateway's own.
-    app.router.routes.insert(0, PipelineRoutes(served))
     app.include_router(about_router(served))
     app.include_router(models_router(catalog, served))
     describe_pipelines(app, served)

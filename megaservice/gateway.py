@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
-from fastapi import Request
-from fastapi.responses import ORJSONResponse, Response, StreamingResponse
+from fastapi.responses import StreamingResponse
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
 
 from megaservice.orchestration.errors import ScheduleError
 from megaservice.orchestration.orchestrator import ServiceOrchestrator
@@ -17,9 +16,9 @@ from megaservice.pipeline.spec import Dependency
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.event_stream import EventSource, open_event_stream
 from servicekit.asgi.exchange import call_context
+from servicekit.asgi.json_answer import send_json
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
-from servicekit.openai.chat import ChatRequest
 
 #: Says beside the answer what the model said about itself, such as `out_of_domain`.
 NOTICE_HEADER = "x-model-notice"
@@ -37,7 +36,7 @@ class Gateway:
     def __init__(self, pipeline: Pipeline, http: HttpClient, request_timeout_seconds: float) -> None:
         self.pipeline = pipeline
         self.megaservice = ServiceOrchestrator.for_pipeline(pipeline, http)
-        #: How many requests it answers at this moment.
+        #: How many requests it answers at this moment; one that was replaced drains meanwhile.
         self.running = 0
         self._request_timeout_seconds = request_timeout_seconds
         self._passed_headers = sorted({name for node in pipeline.spec.nodes.values() for name in node.headers})
@@ -47,34 +46,29 @@ class Gateway:
         """The pipeline's name."""
         return self.pipeline.spec.name
 
-    @contextmanager
-    def in_work(self) -> Iterator[None]:
-        """Count a request for as long as its answer takes; a gateway that was replaced drains meanwhile."""
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-
-    async def answer(self, request: Request, chat: ChatRequest) -> Response:
+    async def answer(self, scope: Scope, receive: Receive, send: Send, body: dict[str, Any]) -> None:
         """Answer one chat request, as JSON or as a stream of OpenAI chunks.
 
         Args:
-            request: Its body must have been read.
-            chat: The body, checked.
+            scope: The request's.
+            receive: The request's; its body must have been read.
+            send: The request's.
+            body: The request's, checked against `ChatRequest`.
 
         Raises:
             ServiceError: Nothing was sent yet; the status says why.
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
-        context = self._context(request)
-        answer = await until_disconnect(request.scope, request.receive, self._run(self._inputs(chat), context))
+        context = self._context(scope)
+        answer = await until_disconnect(scope, receive, self._run(self._inputs(body), context))
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
             events = cast("EventSource", answer.body_iterator)
-            return await open_event_stream(request, events, headers, context.deadline)
+            response = await open_event_stream(scope, receive, events, headers, context.deadline)
+            await response(scope, receive, send)
+            return
         notice = answer.get("notice")
-        return ORJSONResponse(answer, headers={NOTICE_HEADER: notice["code"]} if notice else None)
+        await send_json(send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
 
     async def problems(self) -> list[str]:
         """Return one sentence for each hard node that cannot answer now."""
@@ -88,22 +82,25 @@ class Gateway:
             raise exc.error from exc
         return self.megaservice.answer(result_dict)
 
-    def _context(self, request: Request) -> CallContext:
+    def _context(self, scope: Scope) -> CallContext:
         """Return the request's context with a deadline, and with those of its headers that a node asks for."""
-        context = call_context(request.scope)
+        context = call_context(scope)
         latest = time.monotonic() + self._request_timeout_seconds
         deadline = min(context.deadline or latest, latest)
         if not self._passed_headers:
             return CallContext(context.request_id, deadline)
-        headers = {name: request.headers[name] for name in self._passed_headers if name in request.headers}
+        sent = Headers(scope=scope)
+        headers = {name: sent[name] for name in self._passed_headers if name in sent}
         return CallContext(context.request_id, deadline, headers)
 
-    def _inputs(self, chat: ChatRequest) -> dict[str, Any]:
+    def _inputs(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the body with `messages` as a list and without nulls, which mean "not set".
 
         A `model` that is this pipeline's name has done its work: it names no model of a node.
         """
-        given = chat.model_dump(exclude_unset=True, exclude_none=True)
-        if chat.model == self.name:
-            del given["model"]
-        return {**given, "messages": chat.message_list()}
+        inputs = {name: value for name, value in body.items() if value is not None}
+        if inputs.get("model") == self.name:
+            del inputs["model"]
+        if isinstance(inputs["messages"], str):
+            inputs["messages"] = [{"role": "user", "content": inputs["messages"]}]
+        return inputs

@@ -151,11 +151,24 @@ class NotFoundError(ServiceError):
 
 
 class MethodNotAllowedError(ServiceError):
-    """The path exists but not for this HTTP method."""
+    """The path exists but not for this HTTP method.
+
+    Args:
+        message: What was found, what was expected.
+        allowed: The methods that the path takes, comma-separated; sent as `Allow`.
+    """
 
     status = 405
     error_type = "invalid_request_error"
     default_code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: str = "") -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers that tell a client what the path takes."""
+        return {**super().headers(), "allow": self.allowed}
 
 
 class PayloadTooLargeError(ServiceError):

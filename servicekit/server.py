@@ -84,6 +84,7 @@ async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: floa
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
         server_header=False,
+        proxy_headers=False,  # nothing here reads the client's address
     )
     async with app.router.lifespan_context(app):
         # uvicorn raises the signal again once it has shut down; without handlers of ours that would be the

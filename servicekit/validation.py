@@ -23,7 +23,11 @@ def parse_body(body: bytes, model_class: type[ModelType]) -> ModelType:
         InvalidRequestError: The body is empty, no JSON (with line and column), no object, or a value does not
             fit (`param` names it).
     """
-    document = parse_json_object(body)
+    return check_object(parse_json_object(body), model_class)
+
+
+def check_object(document: dict[str, Any], model_class: type[ModelType]) -> ModelType:
+    """Check a decoded body against a pydantic model; raises as `parse_body` does."""
     try:
         return model_class.model_validate(document)
     except ValidationError as exc:

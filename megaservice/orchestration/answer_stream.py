@@ -29,7 +29,7 @@ class AnswerStream:
     """
 
     def __init__(self, events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
-        self._events = _with_error_event(events)
+        self._events = events
         self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Future[None] | None = None
@@ -41,6 +41,12 @@ class AnswerStream:
         """Return the next event(s), encoded."""
         try:
             return await anext(self._events)
+        except Exception as exc:
+            await self.aclose()
+            if isinstance(exc, StopAsyncIteration):
+                raise
+            # The answer has begun: the error can only be an event, after which the generator has ended.
+            return error_event(as_service_error(exc))
         except BaseException:
             await self.aclose()
             raise
@@ -100,15 +106,6 @@ async def plain_events(parts: Iterable[bytes]) -> AsyncGenerator[bytes]:
     for part in parts:
         yield part
     yield DONE_EVENT
-
-
-async def _with_error_event(events: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    try:
-        async with aclosing(events):
-            async for encoded in events:
-                yield encoded
-    except Exception as exc:  # the answer has begun: the error can only be an event  # noqa: BLE001
-        yield error_event(as_service_error(exc))
 
 
 #: Tasks that nobody else holds.

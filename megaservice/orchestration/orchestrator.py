@@ -29,6 +29,7 @@ from megaservice.orchestration.answer_stream import (
     answer_events,
     plain_events,
 )
+from megaservice.orchestration.chain_run import ChainRun
 from megaservice.orchestration.controlled_run import RunSetup
 from megaservice.orchestration.definitions import NodeService
 from megaservice.orchestration.errors import ScheduleError
@@ -42,6 +43,7 @@ from megaservice.orchestration.service_plan import ServicePlan, make_plan
 from megaservice.orchestration.services_run import ServicesRun
 from megaservice.orchestration.shared_http import release_client, shared_client
 from megaservice.orchestration.text_chunks import encode_token
+from megaservice.pipeline.chain import is_plain_chain
 from megaservice.pipeline.gates import Chance, system_chance
 from megaservice.pipeline.pipeline import Pipeline
 from servicekit.context import CallContext
@@ -67,6 +69,8 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         self._clients: dict[str, NodeClient] = {}
         self._plans: dict[tuple[object, ...], ServicePlan] = {}
         self._chance = system_chance
+        self._make_run: type[PipelineRun | ChainRun] = PipelineRun
+        self._keys: dict[str, str] = {}
 
     @classmethod
     def for_pipeline(cls, pipeline: Pipeline, http: HttpClient, chance: Chance = system_chance) -> ServiceOrchestrator:
@@ -86,6 +90,8 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         for source, target in pipeline.dag.edges:
             orchestrator.flow_to(services[source], services[target])
         orchestrator._pipeline = pipeline
+        orchestrator._keys = {name: service.name for name, service in services.items()}
+        orchestrator._make_run = ChainRun if is_plain_chain(pipeline) else PipelineRun
         orchestrator._chance = chance
         return orchestrator
 
@@ -154,7 +160,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
             result_dict: From `schedule`, on an orchestrator made by `for_pipeline`.
         """
         assert self._pipeline is not None  # made by for_pipeline  # noqa: S101
-        outputs = {node: result_dict[key] for node in self._clients if (key := self._key(node)) in result_dict}
+        outputs = {node: result_dict[key] for node, key in self._keys.items() if key in result_dict}
         answer = outputs[answering_node(self._pipeline, outputs)]
         if isinstance(answer, StreamingResponse):
             return answer
@@ -173,20 +179,20 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
     ) -> tuple[dict[str, Any], RuntimeGraph]:
         inputs = _with_explicit_parameters(initial_inputs, parameters)
         setup = RunSetup(pipeline, self._clients, inputs, context, self._chance)
-        run = PipelineRun(setup, MetricsObserver(self.metrics))
+        run = self._make_run(setup, MetricsObserver(self.metrics))
         if inputs.get("stream"):
             return await self._streamed(run, pipeline), runtime_graph(self.graph)
         outputs = await run.finish()
-        results = PipelineResult({self._key(node): output for node, output in outputs.items()})
+        results = PipelineResult({self._keys[node]: output for node, output in outputs.items()})
         results.attempts = run.attempts
         return results, runtime_graph(self.graph)
 
-    async def _streamed(self, run: PipelineRun, pipeline: Pipeline) -> dict[str, Any]:
+    async def _streamed(self, run: PipelineRun | ChainRun, pipeline: Pipeline) -> dict[str, Any]:
         stream, first = await run.start_stream()
         body = AnswerStream(run.events(first), run.close)
         headers = dict(stream.headers()) if stream else None
         # Whichever node writes the answer: `answer` looks for the first of them.
-        return {self._key(pipeline.answer_node): AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)}
+        return {self._keys[pipeline.answer_node]: AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)}
 
     async def _run_services(
         self,
@@ -225,9 +231,6 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         if text is None or not streams or not run.was_pruned_away(name):
             return output
         return AnswerResponse(plain_events([encode_token(text)]), media_type=MEDIA_TYPE)
-
-    def _key(self, node: str) -> str:
-        return f"{node}/MicroService"
 
 
 class PipelineResult(dict[str, Any]):

@@ -1,62 +1,79 @@
-"""The endpoints that the pipelines declare: one route for all of them, over the table of the moment."""
+"""The endpoints that the pipelines declare: one layer for all of them, over the table of the moment.
+
+Nearly all requests are for a pipeline, so they are answered before the router, which would look at every route and
+build what only FastAPI's own handlers need.
+"""
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.routing import BaseRoute, Match
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from megaservice.routing import RoutingTable
 from megaservice.served import ServedPipelines
-from servicekit.errors import ServiceError
+from servicekit.errors import MethodNotAllowedError, ServiceError
 from servicekit.openai.chat import ChatRequest
-from servicekit.validation import parse_body
-
-_TABLE = "megaservice.routing_table"
+from servicekit.validation import check_object, parse_json_object
 
 
 class PipelineEndpoint:
     """What the scope names as its route: metrics and statistics count by its path."""
 
+    __slots__ = ("path",)
+
     def __init__(self, path: str) -> None:
         self.path = path
 
 
-class PipelineRoutes(BaseRoute):
-    """Answers at every endpoint of every pipeline that is served now.
+class PipelineLayer:
+    """Answers at every endpoint of every pipeline that is served now; all else is the next layer's.
 
     Args:
+        app: The next layer.
         served: Holds the table, which may be replaced at any moment; a request keeps the one it found.
     """
 
-    def __init__(self, served: ServedPipelines) -> None:
+    def __init__(self, app: ASGIApp, served: ServedPipelines) -> None:
+        self._app = app
         self._served = served
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether this request is for a pipeline, and what its handling needs."""
-        table = self._served.table
-        if scope["type"] != "http" or not table.has(scope["path"]):
-            return Match.NONE, {}
-        match = Match.FULL if scope["method"] == "POST" else Match.PARTIAL
-        return match, {"route": PipelineEndpoint(scope["path"]), _TABLE: table}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request.
 
         Raises:
-            HTTPException: It is no POST.
             ServiceError: Nothing was sent yet; the status says why.
         """
+        table = self._served.table
+        if scope["type"] != "http" or not table.has(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        scope["route"] = PipelineEndpoint(path)
         if scope["method"] != "POST":
-            raise HTTPException(405, headers={"Allow": "POST"})
-        table: RoutingTable = scope[_TABLE]
-        request = Request(scope, receive, send)
-        chat = parse_body(await request.body(), ChatRequest)
+            raise MethodNotAllowedError(f"{scope['method']} {path} is not possible; this path takes POST.", "POST")
+        await self._answer(table, scope, receive, send)
+
+    async def _answer(self, table: RoutingTable, scope: Scope, receive: Receive, send: Send) -> None:
+        body = parse_json_object(await _body(receive))
+        chat = check_object(body, ChatRequest)
         gateway = table.pick(scope["path"], chat.model)
-        with gateway.in_work():
-            try:
-                response = await gateway.answer(request, chat)
-            except ServiceError as exc:
-                raise table.explained(exc, chat.model) from exc
-            await response(scope, receive, send)
+        gateway.running += 1
+        try:
+            await gateway.answer(scope, receive, send, body)
+        except ServiceError as exc:
+            raise table.explained(exc, chat.model) from exc
+        finally:
+            gateway.running -= 1
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return bytes(message.get("body", b""))  # nearly every body comes as one
+    parts = []
+    while message["type"] == "http.request":
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+        message = await receive()
+    raise ClientDisconnect

@@ -56,7 +56,7 @@ async def _stream(request: Request, engine: Engine, chat_request: ChatRequest) -
         await chunks.aclose()
         raise
     events = _encode(first, chunks, with_usage=chat_request.wants_stream_usage)
-    return await open_event_stream(request, events, _notice_headers(first))
+    return await open_event_stream(request.scope, request.receive, events, _notice_headers(first))
 
 
 async def _first(chunks: AsyncGenerator[ChatObject]) -> ChatObject:

@@ -45,6 +45,7 @@ def create_service_app(
     lifespan: Lifespan,
     readiness: ReadinessCheck,
     registries: Sequence[CollectorRegistry] = (),
+    layers: Sequence[Middleware] = (),
 ) -> FastAPI:
     """Build the application; the caller adds its own routes.
 
@@ -54,6 +55,7 @@ def create_service_app(
         lifespan: Opens and closes what the routes need.
         readiness: Asked by `GET /ready`.
         registries: More Prometheus registries that `/metrics` shows.
+        layers: What answers before the router, inside the errors' border and the limits.
     """
     metrics = HttpMetrics()
     app = FastAPI(
@@ -61,7 +63,7 @@ def create_service_app(
         description=info.description,
         version=info.version,
         lifespan=lifespan,
-        middleware=_middleware(settings, metrics),
+        middleware=[*_middleware(settings, metrics), *layers],
         default_response_class=ORJSONResponse,
     )
     install_error_handlers(app)

@@ -82,10 +82,7 @@ async def _http_exception(request: Request, exc: Exception) -> Response:
         return error_response(NotFoundError(f"There is nothing at {where}. GET /docs lists the routes."))
     if exc.status_code == 405:
         allowed = (exc.headers or {}).get("Allow", "")
-        error = MethodNotAllowedError(f"{where} is not possible; this path takes {allowed}.")
-        response = error_response(error)
-        response.headers["allow"] = allowed
-        return response
+        return error_response(MethodNotAllowedError(f"{where} is not possible; this path takes {allowed}.", allowed))
     error_of_status = InvalidRequestError(str(exc.detail)) if exc.status_code < 500 else InternalError(str(exc.detail))
     response = error_response(error_of_status)
     response.status_code = exc.status_code

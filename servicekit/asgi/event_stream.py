@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import orjson
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -46,7 +45,8 @@ _MEDIA_TYPE = "text/event-stream; charset=utf-8"
 
 
 async def open_event_stream(
-    request: Request,
+    scope: Scope,
+    receive: Receive,
     events: EventSource,
     headers: Mapping[str, str] | None = None,
     deadline: float | None = None,
@@ -54,7 +54,8 @@ async def open_event_stream(
     """Wait for the first encoded event(s), then answer 200 with them and all that follow.
 
     Args:
-        request: Its body must have been read.
+        scope: The request's.
+        receive: The request's; its body must have been read.
         events: Closed here whatever happens.
         headers: More headers of the answer.
         deadline: Monotonic clock, seconds: a client that reads no more is let go soon after.
@@ -64,7 +65,7 @@ async def open_event_stream(
         ClientGoneError: The client left first.
     """
     try:
-        first = await until_disconnect(request.scope, request.receive, _first(events))
+        first = await until_disconnect(scope, receive, _first(events))
     except BaseException:
         await events.aclose()
         raise

@@ -149,7 +149,7 @@ async def test_fallback_node_answers_where_the_llm_is_down(
 
 async def test_node_limit_answers_503_with_retry_after(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """What neither runs nor may wait is refused at once."""
-    llm = await scripted_upstream(completion("Ciao!", after_seconds=0.3))
+    llm = await scripted_upstream(completion("Ciao!", after_seconds=1.0))
     files = [_file(["llm"], llm=_llm(llm.url, concurrency={"limit": 1, "queue": 0}))]
     async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
         running = asyncio.create_task(ask(url + PATH))

@@ -319,7 +319,7 @@ async def test_client_that_leaves_midway_is_counted_as_499() -> None:
             yield b"data: 1\n\n"
             await asyncio.Event().wait()
 
-        return await open_event_stream(request, events())
+        return await open_event_stream(request.scope, request.receive, events())
 
     conversation = Conversation(method="GET", path="/long")
     running = asyncio.create_task(conversation.run(app))

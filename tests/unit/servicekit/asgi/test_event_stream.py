@@ -46,7 +46,7 @@ def _app(source: _Source) -> ExchangeMiddleware:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         await request.body()
-        response = await open_event_stream(request, source.events, {"x-model": "m"})
+        response = await open_event_stream(request.scope, request.receive, source.events, {"x-model": "m"})
         await response(scope, receive, send)
 
     return ExchangeMiddleware(ErrorBoundary(route), HttpMetrics())
@@ -132,7 +132,7 @@ async def test_stream_raises_client_gone_to_those_around_it() -> None:
     source, conversation = _Source(FIRST, None), Conversation()
     request = Request(conversation.scope, conversation.receive)
     await request.body()
-    response = await open_event_stream(request, source.events)
+    response = await open_event_stream(request.scope, request.receive, source.events)
     conversation.leave()
     with pytest.raises(ClientGoneError):
         await response(conversation.scope, conversation.receive, conversation.send)
@@ -161,7 +161,9 @@ async def test_stream_lets_a_client_go_that_reads_no_more() -> None:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         await request.body()
-        response = await open_event_stream(request, source.events, deadline=time.monotonic() - 0.98)
+        response = await open_event_stream(
+            request.scope, request.receive, source.events, deadline=time.monotonic() - 0.98
+        )
         with pytest.raises(ClientGoneError, match="stopped reading"):
             await response(scope, receive, send)
 
