@@ -60,7 +60,7 @@ def _specs(draw: st.DrawFn, *, with_rules: bool) -> PipelineSpec:
 
 def _rules(a: str, b: str) -> list[Any]:
     return [
-        SwitchRule(switch=a, cases=(CaseSpec(when=f"{a}.language == 'it'", to=(b,)),)),
+        SwitchRule(switch=a, cases=(CaseSpec(when=f"{a}.model == 'it'", to=(b,)),)),
         SwitchRule(switch="request", cases=(CaseSpec(when="request.language == 'it'", to=(a,)),)),
         SplitRule(split=a, weights={b: 3}, sticky_by="request.user"),
         ConditionRule(flow=f"{a} >> {b}", when="request.deep"),

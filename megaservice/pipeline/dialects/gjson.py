@@ -79,6 +79,8 @@ def to_gjson(expression: str, scope: str) -> str:
         keys = _gjson_path(subject["children"][0], about)
         if operator == "==" and _is_simple(keys, str(wanted["value"]), is_json=True):
             return f"{keys[0]}=={wanted['value']}"
+    if subject["type"] == "function_expression" and subject["value"] == "to_number" and operator in _ORDERING:
+        (subject,) = subject["children"]
     keys = _gjson_path(subject, about)
     value = wanted["value"]
     if value is None and operator == "!=":
@@ -213,6 +215,9 @@ def _comparison(text: str, scope: str) -> str:
         return f"!{like}" if query.operator == "!%" else like
     if query.operator in _ORDERING and not _NUMBER.fullmatch(query.value):
         raise UntranslatableError(f"'{text}' orders texts, and JMESPath orders numbers only")
+    if query.operator in _ORDERING:
+        # A text that is compared with a number is an error in JMESPath's Python library.
+        return f"to_number({subject}) {query.operator} {_scalar(query.value)}"
     return f"{subject} {query.operator} {_scalar(query.value)}"
 
 
