@@ -17,7 +17,7 @@ Every contender is a process of its own before the same upstream. The upstream a
 single-threaded C programs ([tools/](../tools)) on one core, the gateway runs on another. How busy both cores were
 is in the last columns: where the tools' core is near 100% and the gateway's is not, the tools were the limit, and
 the contender could do more; *direct* is what they can do without a gateway. Rounds are interleaved, every round
-measures every contender once, and a figure is the median of {rounds} {round_word}; completed is the worst of them.
+measures every contender once, and a figure is the median of {rounds}; completed is the worst of them.
 An answer counts only if its content is there: the expected text, all tokens of a stream, `[DONE]`. Times start when
 the connection is opened, or with the request on one that is kept. At full speed the upstream writes eight events of
 about 180 bytes at once, each an HTTP chunk of its own; at 50 tokens/s it writes each by itself. *stock* is
@@ -41,8 +41,7 @@ def render_report(results: Mapping[str, Any], scenarios: Sequence[Scenario]) -> 
     parts = ["# What `make bench` measured", _about(results), "![ratios](ratios.svg)", _targets_table(summary)]
     parts += [text for scenario in scenarios if (text := _scenario_table(summary, scenario))]
     parts += [text for text in (_start_table(summary), _graph_table(summary)) if text]
-    rounds = int(results["rounds"])
-    parts.append("## How\n\n" + _METHOD.format(rounds=rounds, round_word="round" if rounds == 1 else "rounds"))
+    parts.append("## How\n\n" + _METHOD.format(rounds=_counted(results["rounds"], "round")))
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,7 +54,7 @@ def _about(results: Mapping[str, Any]) -> str:
     machine, versions = results["machine"], results["versions"]
     load = ", ".join(f"{value:.2f}" for value in machine["load_average_at_start"])
     lines = [
-        f"{results['measured_at']}; {machine['cpu']}, {machine['cores']} cores, Linux {machine['kernel']} "
+        f"{results['measured_at']}; {machine['cpu']}, {_counted(machine['cores'], 'core')}, Linux {machine['kernel']} "
         f"({machine['architecture']}); load average at the start: {load}.",
         ", ".join(f"{name} {version}" for name, version in versions.items()) + ".",
     ]
@@ -72,6 +71,10 @@ def _about(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; all columns but the first are numbers."""
     lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
@@ -80,7 +83,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _targets_table(summary: Summary) -> str:
     limit = limit_of(summary)
-    note = "" if limit == NGINX else f"\n\nThere is no nginx here: {limit} stands for the limit."
+    note = "" if limit == NGINX else f"\n\nnginx did not take part: {limit} stands for the limit."
     rows = [_target_row(target) for target in all_targets(summary)]
     return "## Targets\n\n" + table(["", "measured", "target", ""], rows) + note
 
@@ -189,4 +192,4 @@ def _graph_table(summary: Summary) -> str:
         for kind, title, sizes in (("chain", "in a row", CHAINS), ("fan", "side by side", FANS))
         for size in sizes
     ]
-    return f"## Nodes that answer at once, in process\n\n{table(['nodes', 'ms a request'], rows)}"
+    return f"## Nodes that answer at once, in process\n\n{table(['nodes', 'CPU ms a request'], rows)}"

@@ -81,7 +81,7 @@ class Bench:
         return seconds
 
     def graph_times(self, rounds: int) -> list[dict[str, dict[str, float]]]:
-        """Return the seconds per request of chains and fan-outs in our orchestrator, for each round."""
+        """Return the CPU seconds per request of chains and fan-outs in our orchestrator, for each round."""
         cores = one_core_each(self._available)
         results = []
         for _ in range(rounds):

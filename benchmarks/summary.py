@@ -103,7 +103,7 @@ class Summary:
     Attributes:
         samples: Of the scenarios.
         start: Seconds until the first healthy answer, and of a bare `import comps`, by name.
-        graphs: Seconds per request of chains and fan-outs, one entry a round.
+        graphs: CPU seconds per request of chains and fan-outs, one entry a round.
     """
 
     samples: Sequence[Sample]
@@ -140,5 +140,5 @@ class Summary:
         return median(self.start[name]) if self.start.get(name) else None
 
     def graph_median(self, kind: str, size: int) -> float | None:
-        """Return the median seconds per request of one graph."""
+        """Return the median CPU seconds per request of one graph."""
         return median(entry[kind][str(size)] for entry in self.graphs) if self.graphs else None
