@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,6 +117,9 @@ def load_pipelines(folder: Path, variables: Mapping[str, str] | None = None) -> 
 def _parse(text: str, file: str, variables: Mapping[str, str]) -> _Read:
     document = load_yaml(text, file, variables)
     dialect = _dialect(document)
+    if dialect is None and isinstance(document.data, dict) and document.data:
+        document.problem((str(next(iter(document.data))),), _no_dialect(document.data))
+        return _Read(document, None, None)
     if dialect in _TRANSLATORS:
         _TRANSLATORS[dialect](document)
     draft = read_opea(document, Path(file).stem.replace("_", "-").lower())
@@ -128,6 +131,12 @@ def _parse(text: str, file: str, variables: Mapping[str, str]) -> _Read:
 def _dialect(document: LocatedYaml) -> Dialect | None:
     data = document.data
     return recognise([str(key) for key in data]) if isinstance(data, dict) else None
+
+
+def _no_dialect(keys: Iterable[object]) -> str:
+    shapes = "'opea_micro_services' (with 'opea_mega_service'), 'micro_services' (with 'mega_service')"
+    found = ", ".join(str(key) for key in keys)
+    return f"the keys {found} are of no dialect: a pipeline file has {shapes}, or 'kind: GMConnector'."
 
 
 def _clashes(files: Sequence[_Read]) -> Iterator[Problem]:

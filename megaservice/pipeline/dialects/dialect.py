@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 
-from servicekit.nearest import nearest
+#: How like a known key an unknown one must be to be a slip.
+_SLIP = 0.8
 
 
 class Dialect(StrEnum):
@@ -33,6 +35,9 @@ def recognise(keys: list[str]) -> Dialect | None:
     A key that is only nearly right counts as that key, so that the dialect's own reader can name the slip.
     """
     exact = {dialect: len(set(keys) & set(known)) for dialect, known in TOP_KEYS.items()}
-    close = {dialect: sum(bool(nearest(key, known)) for key in keys) for dialect, known in TOP_KEYS.items()}
+    close = {
+        dialect: sum(bool(get_close_matches(key, known, 1, _SLIP)) for key in keys)
+        for dialect, known in TOP_KEYS.items()
+    }
     best = max(TOP_KEYS, key=lambda dialect: (exact[dialect], close[dialect]))
     return best if exact[best] or close[best] else None
