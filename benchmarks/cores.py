@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+#: Two workers on a core each, and the tools on a third: with fewer nobody can say whether workers scale.
+CORES_FOR_WORKERS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Cores:
@@ -28,7 +31,7 @@ def one_core_each(available: frozenset[int]) -> Cores:
 def room_for_workers(available: frozenset[int]) -> Cores:
     """Return all cores but one for several workers; on two cores everybody shares both."""
     ordered = sorted(available)
-    if len(ordered) < 3:
+    if len(ordered) < CORES_FOR_WORKERS:
         return Cores(available, available)
     return Cores(frozenset(ordered[:-1]), frozenset(ordered[-1:]))
 

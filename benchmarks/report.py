@@ -47,7 +47,8 @@ def render_report(results: Mapping[str, Any], scenarios: Sequence[Scenario]) -> 
 
 def summary_of(results: Mapping[str, Any]) -> Summary:
     """Return the numbers of a run as in latest.json."""
-    return Summary(results["samples"], results["start_seconds"], results["graph_seconds"])
+    machine = results["machine"]
+    return Summary(results["samples"], results["start_seconds"], results["graph_seconds"], machine["cores"])
 
 
 def _about(results: Mapping[str, Any]) -> str:

@@ -104,11 +104,13 @@ class Summary:
         samples: Of the scenarios.
         start: Seconds until the first healthy answer, and of a bare `import comps`, by name.
         graphs: CPU seconds per request of chains and fan-outs, one entry a round.
+        cores: That the run could use.
     """
 
     samples: Sequence[Sample]
     start: Mapping[str, Sequence[float]] = field(default_factory=dict)
     graphs: Sequence[Mapping[str, Mapping[str, float]]] = ()
+    cores: int = 1
 
     def labels(self, scenario: str) -> list[str]:
         """Return who took part, in the order of the first round."""

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.contenders import DIRECT, NGINX, OURS, RAW, STOCK
+from benchmarks.contenders import DIRECT, NGINX, OURS, OURS_TWO_WORKERS, RAW, STOCK
 from benchmarks.plot import Bar, Panel, ratio_panels, render_svg
 from benchmarks.report import number, render_report, summary_of, table
 from benchmarks.scenarios import all_scenarios
@@ -127,6 +127,15 @@ def test_targets_count_every_failure_of_ours() -> None:
     assert all_targets(summary_of(results))[0].met is True
     results["samples"].append(_sample("json", OURS, errors=3))
     assert all_targets(summary_of(results))[0].value == 3
+
+
+def test_targets_of_workers_take_three_cores() -> None:
+    """On two they and the tools share both, and a second worker can only take from the first."""
+    results = _results()
+    results["samples"] += [_sample("workers", OURS, rps=2.0), _sample("workers", OURS_TWO_WORKERS, rps=4.0)]
+    assert all_targets(summary_of(results))[-1].met is None
+    results["machine"]["cores"] = 3
+    assert all_targets(summary_of(results))[-1].value == 2.0
 
 
 def test_report_says_machine_verdicts_and_what_failed() -> None:
