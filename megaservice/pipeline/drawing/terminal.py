@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import TextWrapper
 
 from megaservice.pipeline.drawing.canvas import Canvas
 from megaservice.pipeline.drawing.layout import Layout, is_passing, lay_out
@@ -30,13 +31,19 @@ def to_text(pipeline: Pipeline, *, width: int = 80, ascii_only: bool = False) ->
     for length in _LENGTHS:
         drawing = _Drawing(picture, length, ascii_only=ascii_only)
         if drawing.width <= width:
-            lines = [drawing.rendered(), *drawing.cut_labels(), *_legend(picture)]
-            return _encoded("\n".join(lines) + "\n", ascii_only=ascii_only)
-    return _encoded("\n".join([*_listed(picture), *_legend(picture)]) + "\n", ascii_only=ascii_only)
+            told = [*drawing.cut_labels(), *_legend(picture)]
+            return _encoded([drawing.rendered(), *_wrapped(told, width)], ascii_only=ascii_only)
+    return _encoded(_wrapped([*_listed(picture), *_legend(picture)], width), ascii_only=ascii_only)
 
 
-def _encoded(text: str, *, ascii_only: bool) -> str:
-    return text.translate(_ASCII) if ascii_only else text
+def _encoded(lines: Iterable[str], *, ascii_only: bool) -> str:
+    text = "\n".join(lines) + "\n"
+    return text.translate(_ASCII).encode("ascii", "replace").decode() if ascii_only else text
+
+
+def _wrapped(lines: Iterable[str], width: int) -> list[str]:
+    wrapper = TextWrapper(width, subsequent_indent="    ", break_on_hyphens=False)
+    return [part for line in lines for part in wrapper.wrap(line)]
 
 
 def _legend(picture: Picture) -> Iterator[str]:

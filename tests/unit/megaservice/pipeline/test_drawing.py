@@ -103,7 +103,9 @@ def test_drawing_in_the_terminal_shows_in_full_what_has_no_room() -> None:
         opea_mega_service:
           mega_flow: [{{switch: request, cases: [{{when: "{condition}", to: llm}}, {{to: other}}]}}]
     """)
-    assert f"request to llm: {condition}\n" in to_text(pipeline)
+    shown = to_text(pipeline)
+    assert f"request to llm: {condition}" in " ".join(shown.split())
+    assert max(len(line) for line in shown.splitlines()) <= 80
 
 
 def test_drawing_as_svg_is_well_formed_and_escapes_texts() -> None:
