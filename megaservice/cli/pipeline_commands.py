@@ -98,16 +98,11 @@ def convert(file: str, dialect: str, output: str | None) -> int:
 def graph(file: str, drawing: str, output: str | None) -> int:
     """Draw the graph of FILE: in the terminal, or as Mermaid, DOT or SVG."""
     from megaservice.cli.pipeline_files import read_pipeline
-    from megaservice.pipeline import drawing as drawings
+    from megaservice.pipeline.drawing import to_dot, to_mermaid, to_svg, to_text
     from megaservice.settings import pipeline_variables
 
     pipeline = read_pipeline(file, pipeline_variables())
-    draw = {
-        "text": drawings.to_text,
-        "mermaid": drawings.to_mermaid,
-        "dot": drawings.to_dot,
-        "svg": drawings.to_svg,
-    }[drawing]
+    draw = {"text": to_text, "mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}[drawing]
     _write(draw(pipeline).rstrip("\n") + "\n", output)
     return 0
 

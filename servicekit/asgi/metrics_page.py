@@ -1,20 +1,11 @@
-"""`/metrics`: of this process, or summed over the workers where several serve one port.
-
-With PROMETHEUS_MULTIPROC_DIR set, prometheus_client keeps every value in a file per process and metric type:
-https://prometheus.github.io/client_python/multiprocess/. comps makes its gauge without saying how to merge it, which
-would show one for each process id; here every gauge is the sum over the processes that live.
-"""
+"""`/metrics`: of this process, or summed over the workers where several serve one port."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
-from prometheus_client.samples import Sample
+from prometheus_client import CollectorRegistry, generate_latest
 
 from servicekit.metrics_folder import FOLDER_VARIABLE
 
@@ -26,39 +17,7 @@ def metrics_page(registries: Sequence[CollectorRegistry]) -> bytes:
         registries: This process's own; where several processes share the port, all that they hold is in the files.
     """
     if folder := os.environ.get(FOLDER_VARIABLE):
-        return generate_latest(_Merged(folder))
+        from servicekit.asgi.summed_metrics import SummedMetrics  # noqa: PLC0415 - only workers need it
+
+        return generate_latest(SummedMetrics(folder))
     return b"".join(generate_latest(registry) for registry in registries)
-
-
-class _Merged(CollectorRegistry):
-    """What the files of all processes hold."""
-
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self.register(_SummedCollector(folder))
-
-
-class _SummedCollector(Collector):
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-
-    def collect(self) -> Iterator[Metric]:
-        for metric in self._merged():
-            if metric.type == "gauge":
-                metric.samples = _summed(metric.samples)
-            yield metric
-
-    def _merged(self) -> Iterable[Metric]:
-        collector = MultiProcessCollector(None, self._folder)  # type: ignore[no-untyped-call]  # as it ships
-        with suppress(FileNotFoundError):  # the gauges of a process that just died
-            return list(collector.collect())  # type: ignore[no-untyped-call]  # as it ships
-        return list(collector.collect())  # type: ignore[no-untyped-call]  # as it ships
-
-
-def _summed(samples: Iterable[Sample]) -> list[Sample]:
-    sums: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
-    for sample in samples:
-        labels = tuple((name, value) for name, value in sample.labels.items() if name != "pid")
-        key = (sample.name, labels)
-        sums[key] = sums.get(key, 0.0) + sample.value
-    return [Sample(name, dict(labels), value) for (name, labels), value in sums.items()]

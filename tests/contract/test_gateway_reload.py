@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,8 +231,7 @@ async def test_no_request_is_lost_in_a_thousand_reloads_under_load(
                 gateway.served.take(versions[number % 2])
                 await asyncio.sleep(0.003)
             for number in range(10):
-                document = _file(json_llm.url, parameters={"seed": 100 + number})
-                await gateway.taken(lambda document=document: gateway.save("1.yaml", document))
+                await gateway.taken(partial(gateway.save, "1.yaml", _file(json_llm.url, parameters={"seed": number})))
             stop.set()
         assert gateway.served.version >= 1000
         assert sum(client.result() for client in clients) > 200

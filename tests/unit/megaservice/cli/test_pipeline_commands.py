@@ -114,3 +114,46 @@ def test_run_tells_scripts_of_a_failure_in_json(tmp_path: Path, capsys: pytest.C
     assert answer["error"]["code"] == "upstream_unreachable"
     assert [node["state"] for node in answer["nodes"]] == ["failed"]
     assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("drawing", "beginning"), [("text", ""), ("mermaid", "flowchart"), ("dot", "digraph"), ("svg", "<svg")]
+)
+def test_graph_draws_in_every_format(
+    drawing: str, beginning: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard output, or into a file."""
+    file = _write(tmp_path, "chat.yaml", GOOD)
+    assert main(["graph", file, "--format", drawing]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(beginning)
+    assert "llm" in shown
+    assert main(["graph", file, "--format", drawing, "-o", str(tmp_path / "drawn")]) == 0
+    assert (tmp_path / "drawn").read_text() == shown
+
+
+def test_graph_of_a_file_with_problems_names_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, as everywhere."""
+    assert main(["graph", _write(tmp_path, "bad.yaml", BAD)]) == 2
+    assert "bad.yaml:2:" in capsys.readouterr().err
+
+
+def test_convert_writes_the_file_and_says_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file alone on standard output, so that it can be redirected."""
+    assert main(["convert", _write(tmp_path, "chat.yaml", GOOD), "--to", "gmc"]) == 0
+    out, err = capsys.readouterr()
+    assert "kind: GMConnector" in out
+    assert "not carried over: endpoints" in err
+
+
+def test_schema_is_json_that_names_every_section(capsys: pytest.CaptureFixture[str]) -> None:
+    """What an editor is given."""
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"opea_micro_services", "opea_mega_service"} <= schema["properties"].keys()
+
+
+def test_output_that_cannot_be_written_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, no trace."""
+    assert main(["schema", "-o", str(tmp_path / "no" / "where")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
