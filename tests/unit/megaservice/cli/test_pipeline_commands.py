@@ -140,7 +140,8 @@ def test_graph_of_a_file_with_problems_names_them(tmp_path: Path, capsys: pytest
 
 def test_convert_writes_the_file_and_says_what_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The file alone on standard output, so that it can be redirected."""
-    assert main(["convert", _write(tmp_path, "chat.yaml", GOOD), "--to", "gmc"]) == 0
+    file = _write(tmp_path, "chat.yaml", GOOD.replace("/v1/chat]", "/v1/talk]"))
+    assert main(["convert", file, "--to", "gmc"]) == 0
     out, err = capsys.readouterr()
     assert "kind: GMConnector" in out
     assert "not carried over: endpoints" in err
