@@ -61,6 +61,8 @@ def _is_consequence(error: ErrorDetails) -> bool:
 
 
 def _location(error: ErrorDetails) -> Path:
+    if not error["loc"]:
+        return ()
     *around, last = [part for part in error["loc"] if part != "[key]"]
     # A key that is a number is no place in a list.
     return (*around, str(error["input"]) if error["type"] == "invalid_key" else last)
@@ -81,6 +83,8 @@ def _sentence(error: ErrorDetails, location: Path, model: type[BaseModel]) -> st
 
 def _name(location: Path) -> str:
     """Write `("replicas", 0)` as `replicas[0]`."""
+    if not location:
+        return "value"
     *_, last = location
     return f"{location[-2]}[{last}]" if isinstance(last, int) and len(location) > 1 else str(last)
 

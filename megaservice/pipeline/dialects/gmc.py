@@ -73,6 +73,11 @@ def _routers(document: LocatedYaml, data: dict[str, Any]) -> Iterator[tuple[str,
         document.problem(ROUTERS, f"'nodes' must be a mapping of routers with at least '{ROOT}'.")
         return
     for name, fields in routers.items():
+        if not isinstance(fields, dict):
+            message = f"router '{name}' must be a mapping with 'routerType' and 'steps'."
+            document.problem((*ROUTERS, str(name)), message)
+            yield str(name), None
+            continue
         try:
             yield str(name), Router.model_validate(fields)
         except ValidationError as exc:

@@ -16,7 +16,6 @@ from megaservice.pipeline.control import (
     SplitRule,
     SwitchRule,
     control_edges,
-    names_in_rule,
 )
 from megaservice.pipeline.flow import FlowRule, FlowSyntaxError, parse_flow_rule
 from megaservice.pipeline.located_yaml import LocatedYaml, Path
@@ -119,17 +118,25 @@ def _names(rule: FlowRule | ControlRule) -> Sequence[tuple[Path, str]]:
     """Return the names in a rule and where in it they stand; `request` only where it has no meaning."""
     if isinstance(rule, FlowRule):
         return [((), name) for name in rule.names]
-    return list(dict.fromkeys(item for item in _names_of_mapping(rule) if item[1] != REQUEST))
+    return list(dict.fromkeys(_names_of_mapping(rule)))
 
 
 def _names_of_mapping(rule: ControlRule) -> Iterator[tuple[Path, str]]:
+    if isinstance(rule, RepeatRule):
+        yield from ((("repeat",), name) for name in rule.repeat)
+        return
+    for source, _ in rule.edges:
+        if source != REQUEST:
+            yield _place(rule), source
     if isinstance(rule, SwitchRule):
-        yield ("switch",), rule.switch
         for index, case in enumerate(rule.cases):
             yield from ((("cases", index, "to"), name) for name in case.to)
     elif isinstance(rule, SplitRule):
-        yield ("split",), rule.split
         yield from ((("weights", name), name) for name in rule.weights)
     else:
-        key = "repeat" if isinstance(rule, RepeatRule) else "flow"
-        yield from (((key,), name) for name in names_in_rule(rule))
+        yield from ((("flow",), target) for _, target in rule.edges)
+
+
+def _place(rule: ControlRule) -> Path:
+    """Return the key under which a rule says where its edges begin."""
+    return ("switch",) if isinstance(rule, SwitchRule) else ("split",) if isinstance(rule, SplitRule) else ("flow",)
