@@ -1,7 +1,8 @@
 """One worker of the gateway: `python -m megaservice.worker NUMBER LISTENER CHANNEL`, started by worker_pool.py.
 
-LISTENER and CHANNEL are the numbers of sockets that it inherits. On the channel it says when it serves; where the
-channel closes, the process that looks after it is gone, and it drains and ends.
+LISTENER and CHANNEL are the numbers of sockets that it inherits; with -1 it opens its listener when it can serve. On
+the channel it says that it serves, and sends the listener that it opened. Where the channel closes, the process that
+looks after it is gone, and it drains and ends.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from megaservice.app import create_app
 from megaservice.settings import GatewaySettings
 from megaservice.worker_pool import READY
 from servicekit.errors import ConfigurationError
+from servicekit.listener import join_port
 from servicekit.logs import configure_logging
 from servicekit.server import EXIT_CONFIGURATION, run_process, serve_sockets
 from servicekit.settings import load_settings
@@ -27,25 +29,30 @@ from servicekit.settings import load_settings
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM, or until the process that started this one is gone; return the exit code."""
     number, listener, channel = (int(argument) for argument in arguments)
-    with socket.socket(fileno=listener) as accepting, socket.socket(fileno=channel) as telling:
+    inherited = socket.socket(fileno=listener) if listener >= 0 else None
+    with socket.socket(fileno=channel) as telling:
         telling.setblocking(False)
         if number == 1:
-            return run_process(lambda: _serve(number, accepting, telling))
+            return run_process(lambda: _serve(number, inherited, telling))
         try:
-            return _serve(number, accepting, telling)
+            return _serve(number, inherited, telling)
         except ConfigurationError:  # the first worker says what is wrong; once is enough
             return EXIT_CONFIGURATION
 
 
-def _serve(number: int, listener: socket.socket, channel: socket.socket) -> int:
+def _serve(number: int, inherited: socket.socket | None, channel: socket.socket) -> int:
     settings = load_settings(GatewaySettings)
     configure_logging(f"gateway.{number}", settings.log_level)
     app = create_app(settings)
+    listener = inherited or join_port(settings.host, settings.port)
 
     def started() -> None:
         Gauge("megaservice_workers", "Processes that serve", multiprocess_mode="livesum").set(1)
         asyncio.get_running_loop().add_reader(channel, _drain_if_alone, channel)
-        channel.send(READY)
+        if inherited is None:
+            socket.send_fds(channel, [READY], [listener.fileno()])
+        else:
+            channel.send(READY)
 
     return serve_sockets(app, [listener], settings.drain_seconds, started)
 

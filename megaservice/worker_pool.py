@@ -22,7 +22,7 @@ from pathlib import Path
 
 from megaservice.settings import GatewaySettings
 from servicekit.environment import PROJECT_ROOT
-from servicekit.listener import listen_together
+from servicekit.listener import SPREADS, listen_together
 from servicekit.metrics_folder import FOLDER_VARIABLE, forget_process
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ _EXIT_CONFIGURATION = 2
 #: The pause before a dead worker is started again; it doubles with each death in a row.
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
+#: After so many deaths in a row a worker's socket is closed: whoever waited there would wait for long.
+_DEATHS_WITH_SOCKET = 2
 #: A worker that lived this long did not die of its start.
 _STABLE_SECONDS = 30.0
 #: If no worker ever served and one was started this often, starting on is of no use.
@@ -71,7 +73,10 @@ class Worker:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        """Start a process; it ends by itself when this process is gone, because its channel closes."""
+        """Start a process; it ends by itself when this process is gone, because its channel closes.
+
+        Where its socket was closed, it opens one when it can serve, and sends it here.
+        """
         self.channel, theirs = socket.socketpair()
         handed_on = (self.listener.fileno(), theirs.fileno())
         with theirs:
@@ -79,7 +84,7 @@ class Worker:
                 [sys.executable, "-m", "megaservice.worker", str(self.number), *map(str, handed_on)],
                 cwd=PROJECT_ROOT,
                 env=self._environment,
-                pass_fds=handed_on,
+                pass_fds=[number for number in handed_on if number >= 0],
             )
         self._began = time.monotonic()
         self.starts += 1
@@ -96,6 +101,8 @@ class Worker:
             self.channel = None
         lived = time.monotonic() - self._began
         self._deaths = 1 if lived > _STABLE_SECONDS else self._deaths + 1
+        if self._deaths > _DEATHS_WITH_SOCKET and SPREADS:
+            self.listener.close()
         pause = min(_FIRST_PAUSE_SECONDS * 2.0 ** (self._deaths - 1), _LONGEST_PAUSE_SECONDS)
         self.due = time.monotonic() + pause
         return pause
@@ -162,8 +169,11 @@ class WorkerPool:
 
     def _heard(self, worker: Worker) -> None:
         assert worker.channel is not None  # only such are waited for  # noqa: S101
-        if worker.channel.recv(len(READY)):
+        message, sockets, _, _ = socket.recv_fds(worker.channel, len(READY), 1)
+        if message:
             self._has_served = True
+            if sockets:
+                worker.listener = socket.socket(fileno=sockets[0])
             logger.info("worker %d (pid %d) serves", worker.number, worker.pid)
         else:  # its end; the exit code follows
             worker.channel.close()

@@ -10,6 +10,8 @@ from servicekit.errors import ConfigurationError
 
 #: Connections that may wait to be accepted.
 BACKLOG = 4096
+#: Whether sockets that share a port get a part of its connections each.
+SPREADS = sys.platform == "linux"
 
 
 def listen_on(host: str, port: int) -> socket.socket:
@@ -30,10 +32,19 @@ def listen_together(host: str, port: int, count: int) -> list[socket.socket]:
         ConfigurationError: As in `listen_on`.
     """
     probe = listen_on(host, port)  # fails where somebody else listens, whom a shared port would not notice
-    if sys.platform != "linux":
+    if not SPREADS:
         return [probe, *(probe.dup() for _ in range(count - 1))]
     probe.close()
-    return [_listen(host, port, shares_port=True) for _ in range(count)]
+    return [join_port(host, port) for _ in range(count)]
+
+
+def join_port(host: str, port: int) -> socket.socket:
+    """Return one more socket that listens on a port which others share; only where `SPREADS`.
+
+    Raises:
+        ConfigurationError: Somebody has the port who does not share it.
+    """
+    return _listen(host, port, shares_port=True)
 
 
 def _listen(host: str, port: int, *, shares_port: bool) -> socket.socket:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -71,6 +70,13 @@ def _worker_pids(gateway: ServiceProcess) -> set[int]:
     return {process.pid for process in psutil.Process(gateway.pid).children()}
 
 
+def _kill(pid: int) -> None:
+    """Kill a process and wait until it is gone: until then it may accept a connection, which dies with it."""
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(10)
+
+
 async def test_both_workers_serve_and_metrics_are_their_sum(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """Whichever worker is asked, the page counts what both answered; gauges are zero again."""
     llm = await scripted_upstream(scripts.completion("Ciao!"))
@@ -99,7 +105,7 @@ async def test_killed_worker_is_started_again_and_the_port_is_never_lost(
         await asyncio.gather(*(_ask(gateway.url) for _ in range(10)))
         before = await asyncio.to_thread(_worker_pids, gateway)
         victim = min(before)
-        os.kill(victim, signal.SIGKILL)
+        await asyncio.to_thread(_kill, victim)
         answers = await asyncio.gather(*(_ask(gateway.url) for _ in range(20)))
         await _until_workers(gateway, 2)
         after = await asyncio.to_thread(_worker_pids, gateway)
@@ -111,6 +117,25 @@ async def test_killed_worker_is_started_again_and_the_port_is_never_lost(
     assert len(before & after) == 1
     assert count == 30.0
     assert f"(pid {victim}) ended by signal 9; it is started again" in log
+
+
+async def test_worker_that_cannot_start_again_takes_no_connections(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """A file that became wrong keeps a new worker from starting; the others answer all until it is mended."""
+    llm = await scripted_upstream(scripts.completion("Ciao!"))
+    async with _workers(tmp_path, llm.url) as gateway:
+        file = tmp_path / "pipelines" / "chat.yaml"
+        good = await asyncio.to_thread(file.read_text)
+        await asyncio.to_thread(file.write_text, "opea_micro_services: {}\n")
+        await asyncio.to_thread(_kill, min(await asyncio.to_thread(_worker_pids, gateway)))
+        async with asyncio.timeout(40):
+            while "started again in 0.4 s" not in await asyncio.to_thread(lambda: gateway.log):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        answers = await asyncio.gather(*(_ask(gateway.url) for _ in range(20)))
+        await asyncio.to_thread(file.write_text, good)
+        await _until_workers(gateway, 2)
+    assert [answer.status_code for answer in answers] == [200] * 20
 
 
 async def test_sigterm_lets_running_streams_end(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
