@@ -43,6 +43,7 @@ class Loop:
         self._previous: dict[str, Any] | None = None
         #: How many attempts there were; None before the last has ended, and where none was made.
         self.attempts: int | None = None
+        self._current: AttemptRun | None = None
 
     async def work(self) -> None:
         """Make the attempts; the nodes of the group end as those of the accepted one did.
@@ -81,7 +82,13 @@ class Loop:
         return self._shown is not None and (self._plan.shows_all or number == self._plan.max_attempts)
 
     def _attempt(self, number: int) -> AttemptRun:
-        return AttemptRun(self._run, self._plan, number, self._previous)
+        self._current = AttemptRun(self._run, self._plan, number, self._previous)
+        return self._current
+
+    async def close(self) -> None:
+        """Stop the attempt that runs; its stream may never have been begun, and cannot do that itself then."""
+        if self._current is not None:
+            await self._current.close()
 
     async def _finished(self, attempt: AttemptRun, number: int) -> bool:
         """Run an attempt to its end; return whether the loop ends with it."""

@@ -16,12 +16,11 @@ from comps import MicroService
 from comps import ServiceOrchestrator as StockOrchestrator
 from comps.cores.mega.dag import DAG as RuntimeGraph
 from comps.cores.proto.docarray import LLMParams
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
 from megaservice.nodes.base import NodeClient, StreamPart
 from megaservice.nodes.factory import make_clients
-from megaservice.orchestration.answer import answering_node, compose_answer
+from megaservice.orchestration.answer import compose_answer
 from megaservice.orchestration.answer_stream import (
     MEDIA_TYPE,
     AnswerResponse,
@@ -70,7 +69,6 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         self._plans: dict[tuple[object, ...], ServicePlan] = {}
         self._chance = system_chance
         self._make_run: type[PipelineRun | ChainRun] = PipelineRun
-        self._keys: dict[str, str] = {}
 
     @classmethod
     def for_pipeline(cls, pipeline: Pipeline, http: HttpClient, chance: Chance = system_chance) -> ServiceOrchestrator:
@@ -90,7 +88,6 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         for source, target in pipeline.dag.edges:
             orchestrator.flow_to(services[source], services[target])
         orchestrator._pipeline = pipeline
-        orchestrator._keys = {name: service.name for name, service in services.items()}
         orchestrator._make_run = ChainRun if is_plain_chain(pipeline) else PipelineRun
         orchestrator._chance = chance
         return orchestrator
@@ -153,22 +150,36 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         except ServiceError as exc:
             raise ScheduleError(exc) from exc
 
-    def answer(self, result_dict: Mapping[str, Any]) -> dict[str, Any] | StreamingResponse:
-        """Return what the client sees of a result: the composed JSON answer, or the stream.
+    async def answer(self, inputs: Mapping[str, Any], context: CallContext) -> dict[str, Any] | AnswerResponse:
+        """Run one request through the pipeline and return what the client sees: the composed answer, or the stream.
+
+        Only for an orchestrator made by `for_pipeline`.
 
         Args:
-            result_dict: From `schedule`, on an orchestrator made by `for_pipeline`.
+            inputs: The caller's body, checked; it is not changed. `stream: true` asks for a streamed answer.
+            context: Request id, deadline and headers.
+
+        Raises:
+            ServiceError: The run failed before its answer began.
         """
-        assert self._pipeline is not None  # made by for_pipeline  # noqa: S101
-        outputs = {node: result_dict[key] for node, key in self._keys.items() if key in result_dict}
-        answer = outputs[answering_node(self._pipeline, outputs)]
-        if isinstance(answer, StreamingResponse):
-            return answer
-        return compose_answer(self._pipeline, outputs, getattr(result_dict, "attempts", {}))
+        pipeline = self._own_pipeline
+        run = self._run(pipeline, inputs, context)
+        if inputs.get("stream"):
+            return await _streamed(run)
+        return compose_answer(pipeline, await run.finish(), run.attempts)
 
     async def close(self) -> None:
         """Release the connection pool; the last orchestrator of the event loop closes it. Safe to call twice."""
         await release_client(self)
+
+    @property
+    def _own_pipeline(self) -> Pipeline:
+        assert self._pipeline is not None  # made by for_pipeline  # noqa: S101
+        return self._pipeline
+
+    def _run(self, pipeline: Pipeline, inputs: Mapping[str, Any], context: CallContext) -> PipelineRun | ChainRun:
+        setup = RunSetup(pipeline, self._clients, inputs, context, self._chance)
+        return self._make_run(setup, MetricsObserver(self.metrics))
 
     async def _run_pipeline(
         self,
@@ -178,21 +189,13 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         context: CallContext,
     ) -> tuple[dict[str, Any], RuntimeGraph]:
         inputs = _with_explicit_parameters(initial_inputs, parameters)
-        setup = RunSetup(pipeline, self._clients, inputs, context, self._chance)
-        run = self._make_run(setup, MetricsObserver(self.metrics))
+        run = self._run(pipeline, inputs, context)
         if inputs.get("stream"):
-            return await self._streamed(run, pipeline), runtime_graph(self.graph)
-        outputs = await run.finish()
-        results = PipelineResult({self._keys[node]: output for node, output in outputs.items()})
-        results.attempts = run.attempts
+            # Whichever node writes the answer: it is under the name of the first that could.
+            results: dict[str, Any] = {self._key(pipeline.answer_node): await _streamed(run)}
+        else:
+            results = {self._key(node): output for node, output in (await run.finish()).items()}
         return results, runtime_graph(self.graph)
-
-    async def _streamed(self, run: PipelineRun | ChainRun, pipeline: Pipeline) -> dict[str, Any]:
-        stream, first = await run.start_stream()
-        body = AnswerStream(run.events(first), run.close)
-        headers = dict(stream.headers()) if stream else None
-        # Whichever node writes the answer: `answer` looks for the first of them.
-        return {self._keys[pipeline.answer_node]: AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)}
 
     async def _run_services(
         self,
@@ -232,12 +235,14 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
             return output
         return AnswerResponse(plain_events([encode_token(text)]), media_type=MEDIA_TYPE)
 
+    def _key(self, node: str) -> str:
+        return f"{node}/MicroService"
 
-class PipelineResult(dict[str, Any]):
-    """The outputs of a pipeline's run by service name, as stock's result, and what is no node's output."""
 
-    #: How many attempts each loop made, by its name.
-    attempts: Mapping[str, int] = {}
+async def _streamed(run: PipelineRun | ChainRun) -> AnswerResponse:
+    stream, first = await run.start_stream()
+    headers = dict(stream.headers()) if stream else None
+    return AnswerResponse(AnswerStream(run.events(first), run.close), media_type=MEDIA_TYPE, headers=headers)
 
 
 def _with_explicit_parameters(inputs: Mapping[str, Any] | BaseModel, parameters: LLMParams | None) -> Mapping[str, Any]:

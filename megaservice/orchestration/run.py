@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 from megaservice.nodes.base import NodeStream, Output, StreamPart
 from megaservice.orchestration.answer import answering_node, final_event, has_text
@@ -12,6 +11,7 @@ from megaservice.orchestration.graph_run import first_part
 from megaservice.orchestration.loop import Loop
 from megaservice.orchestration.node_state import NodeState
 from megaservice.orchestration.observer import RunObserver
+from megaservice.orchestration.read_ahead import ReadAhead
 from megaservice.orchestration.readiness import NodeStatus
 from megaservice.pipeline.control_plan import LoopPlan
 from megaservice.pipeline.spec import ConsumeMode
@@ -31,6 +31,7 @@ class PipelineRun(ControlledRun):
         super().__init__(setup, setup.pipeline.dag, observer)
         self._answer = setup.pipeline.answer_node
         self._loops: dict[str, Loop] = {}
+        self._ahead: dict[str, ReadAhead] = {}
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -62,10 +63,12 @@ class PipelineRun(ControlledRun):
         try:
             self._streams_answer = True
             self._start()
+            if len(self._pipeline.answer_nodes) > 1:
+                self._read_ahead()
             node = await self._unless_failed(self._answering())
             self._answer = node.name
-            self._drain_others()
-            reader = self._readers[node.name] = self._reader(node)
+            ahead = self._ahead.get(node.name)
+            reader = self._readers[node.name] = ahead.parts() if ahead else self._reader(node)
             return node.stream, await self._unless_failed(first_part(reader, node.name))
         except BaseException:
             await self.close()
@@ -111,12 +114,12 @@ class PipelineRun(ControlledRun):
             await loop.work()
 
     def _shown(self, plan: LoopPlan) -> tuple[str, int] | None:
-        """Return the node of a loop whose stream is read outside of it, and by how many; the answer before others."""
+        """Return the node of a loop whose stream is read outside of it, and by how many; the likely answer first."""
         if not self._streams_answer:
             return None
         counts = {name: self._reader_count_outside(plan, name) for name in plan.members}
-        read = sorted((name for name in counts if counts[name]), key=lambda name: name not in self._answers)
-        return (read[0], counts[read[0]]) if read else None
+        preferred = [*(name for name in self._pipeline.answer_nodes if name in counts), *counts]
+        return next(((name, counts[name]) for name in preferred if counts[name]), None)
 
     def _reader_count_outside(self, plan: LoopPlan, name: str) -> int:
         below = (self._nodes[other] for other in self._dag.downstreams(name) if other not in plan.members)
@@ -132,18 +135,21 @@ class PipelineRun(ControlledRun):
         # All of them were kept out: the last text before them is the answer.
         return self._nodes[answering_node(self._pipeline, self.outputs)]
 
-    def _drain_others(self) -> None:
-        """Read the streams of the nodes that could have answered, but were not preferred: nobody else does."""
+    def _read_ahead(self) -> None:
+        """Read what several nodes might answer, until it is known which of them does."""
         for name in self._pipeline.answer_nodes:
-            if name != self._answer:
-                self._spawn(self._drain(self._nodes[name]), f"drain {name}")
+            ahead = self._ahead[name] = ReadAhead()
+            self._spawn(self._fill(ahead, self._nodes[name]), f"read {name} ahead")
 
-    async def _drain(self, node: NodeState) -> None:
+    async def _fill(self, ahead: ReadAhead, node: NodeState) -> None:
         await node.published()
-        if node.feed is not None:
-            async with aclosing(self._reader(node)) as parts:
-                async for _part in parts:
-                    pass
+        if node.status is not NodeStatus.SKIPPED:
+            await ahead.fill(self._reader(node))
+
+    async def _stop(self) -> None:
+        await super()._stop()
+        for loop in self._loops.values():
+            await loop.close()
 
     def skip(self, node: NodeState) -> None:
         """End a node without asking it; the run ends where nothing is left that could be the answer."""
