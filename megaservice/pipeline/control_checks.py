@@ -32,6 +32,8 @@ def check_control(document: LocatedYaml, draft: Draft, scopes: Scopes) -> None:
     for path, rule in draft.flow.control:
         for place, message in _problems(rule, draft, scopes):
             document.problem((*path, *place), message)
+        for place, message in _notes(rule):
+            document.note((*path, *place), message)
         if not isinstance(rule, RepeatRule):
             continue
         for name in rule.repeat:
@@ -58,6 +60,15 @@ def _problems(rule: ControlRule, draft: Draft, scopes: Scopes) -> _Found:
         yield from _of_switch(rule, draft, scopes)
     else:
         yield from _of_split(rule, draft)
+
+
+def _notes(rule: ControlRule) -> _Found:
+    if isinstance(rule, SwitchRule) and all(case.when is not None for case in rule.cases):
+        yield ("cases",), "where no case holds, none of these nodes runs; a case without 'when' would be the default."
+    if isinstance(rule, SplitRule):
+        for name, weight in rule.weights.items():
+            if not weight:
+                yield ("weights", name), f"'{name}' has the weight 0, so it is never taken."
 
 
 def _of_switch(rule: SwitchRule, draft: Draft, scopes: Scopes) -> _Found:

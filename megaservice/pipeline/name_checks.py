@@ -7,15 +7,15 @@ from difflib import get_close_matches
 from typing import Any
 
 import jmespath
-from jinja2 import TemplateSyntaxError, meta, nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jmespath.exceptions import JMESPathError
+from jinja2 import Environment, meta, nodes
 from jmespath.functions import Functions
 
 from megaservice.pipeline.control import ATTEMPT, PREVIOUS, REQUEST
 from megaservice.pipeline.draft import Draft
+from megaservice.pipeline.expressions import Expression, ExpressionSyntaxError
 from megaservice.pipeline.scopes import Scope
 from megaservice.pipeline.spec import NodeSpec, ServiceKind, output_fields
+from megaservice.pipeline.templates import PromptTemplate, TemplateTextError
 from megaservice.pipeline.wording import choice_of
 from servicekit.nearest import nearest
 
@@ -43,14 +43,14 @@ def expression_problems(expression: str, scope: Scope, draft: Draft) -> Iterator
         draft: The nodes that there are.
     """
     try:
-        tree: dict[str, Any] = dict(jmespath.compile(expression).parsed)
-    except JMESPathError as exc:
+        compiled = Expression(expression, scope.asker)
+    except ExpressionSyntaxError as exc:
         quotes = _quotes(expression, draft.declared)
-        yield f"'{expression}' is not a JMESPath expression: {_reason(exc)}.{quotes}"
+        yield f"'{expression}' is not a JMESPath expression: {exc}{_column(exc)}.{quotes}"
         return
-    for function in dict.fromkeys(_functions(tree)):
-        if function not in Functions.FUNCTION_TABLE:
-            yield f"'{function}' is no function of JMESPath.{nearest(function, Functions.FUNCTION_TABLE)}"
+    for function in compiled.unknown_functions:
+        yield f"'{function}' is no function of JMESPath.{nearest(function, Functions.FUNCTION_TABLE)}"
+    tree: dict[str, Any] = dict(jmespath.compile(expression).parsed)
     yield from _lookup_problems(expression, _lookups(tree), scope, draft)
 
 
@@ -62,16 +62,13 @@ def template_problems(template: str, scope: Scope, draft: Draft) -> Iterator[str
         scope: What it sees.
         draft: The nodes that there are.
     """
-    environment = ImmutableSandboxedEnvironment()
     try:
-        tree = environment.parse(template)
-        environment.compile(tree)
-    except TemplateSyntaxError as exc:
-        message = (exc.message or "it cannot be read").rstrip(".")
-        yield f"the template is not Jinja2: line {exc.lineno} of it: {message}."
+        PromptTemplate(template, scope.asker)
+    except TemplateTextError as exc:
+        yield f"the template is not Jinja2: {exc}."
         return
-    free = meta.find_undeclared_variables(environment.parse(template))
-    tree = environment.parse(template)
+    tree = Environment(autoescape=True).parse(template)  # only looked at, never filled in
+    free = meta.find_undeclared_variables(tree)
     yield from _lookup_problems(template.strip(), _template_lookups(tree, free), scope, draft)
 
 
@@ -137,10 +134,10 @@ def _quotes(expression: str, declared: Iterable[str]) -> str:
     return f" Write the node's name in quotes: '\"{odd[0]}\".text'." if odd else ""
 
 
-def _reason(exc: JMESPathError) -> str:
-    reason = str(exc).splitlines()[0].rstrip(":.").removesuffix(", for expression")
-    place = getattr(exc, "lexer_position", None)
-    return reason if place is None or "column" in reason else f"{reason} at column {place}"
+def _column(exc: ExpressionSyntaxError) -> str:
+    """Return where a text cannot be read, if the message does not say it."""
+    place = getattr(exc.__cause__, "lexer_position", None)
+    return "" if place is None or "column" in str(exc) else f" at column {place}"
 
 
 def _lookups(tree: Mapping[str, Any]) -> Iterator[_Lookup]:
@@ -164,14 +161,6 @@ def _chain(children: list[dict[str, Any]]) -> Iterator[_Lookup]:
         yield first["value"], rest[0]["value"] if rest and rest[0]["type"] == "field" else None
     else:
         yield from _lookups(first)
-
-
-def _functions(tree: Mapping[str, Any]) -> Iterator[str]:
-    if tree["type"] == "function_expression":
-        yield tree["value"]
-    for child in tree["children"]:
-        if isinstance(child, dict):  # a slice's children are numbers
-            yield from _functions(child)
 
 
 def _template_lookups(tree: nodes.Template, free: set[str]) -> Iterator[_Lookup]:

@@ -107,8 +107,8 @@ _ROWS = {
     ),
     "bad-template": (
         _file(other='prompt: {user: "a\\n{% if %}"}'),
-        "3:47: node 'other': the template is not Jinja2: line 2 of it: Expected an expression, got 'end of statement"
-        " block'.",
+        "3:47: node 'other': the template is not Jinja2: Expected an expression, got 'end of statement block'"
+        " (line 2 of the template).",
     ),
     "template-names-nothing": (
         _file(other="prompt: {user: '{{ lmm.text }}'}"),
@@ -283,4 +283,15 @@ def test_services_of_two_kinds_at_one_port_and_other_paths_are_noted() -> None:
     reading = read_pipeline(_file(llm="replicas: ['http://c:1/v2']"), "p.yaml", {})
     assert [str(note) for note in reading.notes] == [
         "p.yaml:4:12: node 'grader' (a grader) is at c:1, where 'llm' (a llm) is already, at another path."
+    ]
+
+
+def test_branches_that_no_run_takes_are_noted() -> None:
+    """They are no mistake: a canary that is switched off, a switch that leaves some requests out."""
+    flow = "- {split: llm, weights: {other: 1, grader: 0}}\n- {switch: request, cases: [{when: request.x, to: llm}]}"
+    reading = read_pipeline(_file(flow=flow), "p.yaml", {})
+    assert reading.pipeline is not None
+    assert [str(note).removeprefix("p.yaml:") for note in reading.notes] == [
+        "7:40: 'grader' has the weight 0, so it is never taken.",
+        "8:25: where no case holds, none of these nodes runs; a case without 'when' would be the default.",
     ]
