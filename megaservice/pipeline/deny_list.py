@@ -25,17 +25,22 @@ class DenyList:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = [compiled_pattern(pattern) for pattern in patterns]
+        listed = list(patterns)
+        for pattern in listed:
+            compiled_pattern(pattern)
+        # As one: what stands in place of a denied text is not looked at again.
+        self._pattern = compiled_pattern("|".join(f"(?:{pattern})" for pattern in listed)) if listed else None
 
     def denies(self, text: str) -> bool:
         """Return whether something in the text is denied."""
-        return any(pattern.search(text) is not None for pattern in self._patterns)
+        return self._pattern is not None and self._pattern.search(text) is not None
 
     def replaced(self, text: str, by: str) -> str:
         """Return the text with another in place of everything that is denied."""
-        for pattern in self._patterns:
-            text = pattern.sub(lambda _match: by, text)  # a function: `by` is no template of groups
-        return text
+        if self._pattern is None:
+            return text
+        replaced: str = self._pattern.sub(lambda _match: by, text)  # a function: `by` is no template of groups
+        return replaced
 
 
 def compiled_pattern(pattern: str) -> re2._Regexp:

@@ -82,6 +82,6 @@ class PromptTemplate:
         try:
             return self._template.render(scope)
         except _EVALUATION_ERRORS as exc:
-            there = ", ".join(scope)
+            there, reason = ", ".join(scope), str(exc).rstrip(".")
             remedy = f"There are: {there}. Ask with 'is defined', or give a default: {{{{ x | default('...') }}}}"
-            raise InternalError(f"{self.owner}: the template cannot be filled in: {exc}. {remedy}.") from exc
+            raise InternalError(f"{self.owner}: the template cannot be filled in: {reason}. {remedy}.") from exc
