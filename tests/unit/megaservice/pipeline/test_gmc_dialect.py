@@ -202,3 +202,36 @@ def test_gmc_file_with_a_wrong_head_is_refused(change: tuple[str, str], expected
     """Another kind of resource is no pipeline."""
     text = _HEAD + "    root: {routerType: Sequence, steps: [{name: llm, externalService: 'http://a:1/'}]}\n"
     assert expected in "\n".join(map(str, read_pipeline(text.replace(*change), "gmc.yaml", {}).problems))
+
+
+def test_gmc_switch_inside_a_switch_becomes_conditions_that_hold_together() -> None:
+    """The branch of a branch needs both conditions; a condition in an Ensemble is about the request."""
+    pipeline = _pipeline("""
+        root:
+          routerType: Ensemble
+          steps:
+          - {name: a, nodeName: outer}
+          - {name: b, nodeName: side, condition: x.y}
+        outer:
+          routerType: Switch
+          steps:
+          - {name: p, condition: k==v, nodeName: inner}
+          - {name: q, externalService: 'http://q:1/v1/embeddings'}
+        inner:
+          routerType: Switch
+          steps:
+          - {name: r, condition: m==z, externalService: 'http://r:1/v1/embeddings'}
+          - {name: s, externalService: 'http://s:1/v1/embeddings'}
+        side:
+          routerType: Sequence
+          steps:
+          - {name: t, externalService: 'http://t:1/v1/chat/completions'}
+          - {name: llm, data: $response, externalService: 'http://u:1/v1/chat/completions'}
+    """)
+    assert pipeline.spec.edges == (("t", "llm"),)
+    assert pipeline.spec.control == (
+        ConditionRule(flow="request >> r", when="(request.k == 'v') && (request.m == 'z')"),
+        ConditionRule(flow="request >> s", when="(request.k == 'v') && !(request.m == 'z')"),
+        ConditionRule(flow="request >> q", when="!(request.k == 'v')"),
+        ConditionRule(flow="request >> t", when="request.x.y != `null`"),
+    )
