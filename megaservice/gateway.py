@@ -9,7 +9,6 @@ from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from megaservice.orchestration.errors import ScheduleError
 from megaservice.orchestration.orchestrator import ServiceOrchestrator
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import Dependency
@@ -60,7 +59,7 @@ class Gateway:
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
         context = self._context(scope)
-        answer = await until_disconnect(scope, receive, self._run(self._inputs(body), context))
+        answer = await until_disconnect(scope, receive, self.megaservice.answer(self._inputs(body), context))
         if isinstance(answer, StreamingResponse):
             headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
             events = cast("EventSource", answer.body_iterator)
@@ -74,13 +73,6 @@ class Gateway:
         """Return one sentence for each hard node that cannot answer now."""
         hard = [client for client in self.megaservice.clients.values() if client.spec.dependency is Dependency.HARD]
         return [problem for client in hard if (problem := await client.problem()) is not None]
-
-    async def _run(self, inputs: dict[str, Any], context: CallContext) -> dict[str, Any] | StreamingResponse:
-        try:
-            result_dict, _graph = await self.megaservice.schedule(inputs, context=context)
-        except ScheduleError as exc:
-            raise exc.error from exc
-        return self.megaservice.answer(result_dict)
 
     def _context(self, scope: Scope) -> CallContext:
         """Return the request's context with a deadline, and with those of its headers that a node asks for."""

@@ -162,8 +162,8 @@ class MethodNotAllowedError(ServiceError):
     error_type = "invalid_request_error"
     default_code = "method_not_allowed"
 
-    def __init__(self, message: str, allowed: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, allowed: str = "", *, param: str | None = None) -> None:
+        super().__init__(message, param=param)
         self.allowed = allowed
 
     def headers(self) -> dict[str, str]:

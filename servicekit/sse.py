@@ -6,7 +6,7 @@ Works on bytes, because a UTF-8 character may be split between two reads and JSO
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from servicekit.errors import UpstreamBadResponseError
 
@@ -17,11 +17,12 @@ DONE_EVENT = b"data: [DONE]\n\n"
 #: Events larger than this are refused, so that a broken upstream cannot fill the memory.
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 
+#: A read of whole events up to this size need not go through the buffer.
+_WHOLE_BYTES = 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One dispatched event: its `data`, and its `event` name ("" for the default, "message")."""
 
     data: bytes
@@ -48,6 +49,8 @@ class SseDecoder:
         Raises:
             UpstreamBadResponseError: An event grew beyond `max_event_bytes`.
         """
+        if not (self._buffer or self._at_start or self._after_carriage_return) and _is_whole(chunk):
+            return [event for block in chunk[:-2].split(b"\n\n") if (event := _parse_block(block)) is not None]
         self._buffer += self._with_line_feeds(chunk)
         if self._at_start and not self._strip_byte_order_mark():
             return []
@@ -89,6 +92,11 @@ class SseDecoder:
             del self._buffer[:3]
         self._at_start = False
         return True
+
+
+def _is_whole(chunk: bytes) -> bool:
+    """Whether a read is nothing but whole events, as it mostly is."""
+    return chunk.endswith(b"\n\n") and b"\r" not in chunk and len(chunk) <= _WHOLE_BYTES
 
 
 def _parse_block(block: bytes) -> ServerSentEvent | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from megaservice.pipeline.spec import NodeSpec, TimeoutSpec
 from servicekit.context import CallContext
@@ -48,8 +48,7 @@ class NodeCall:
         return {"request": request, **nodes, **self.loop}
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPart:
+class StreamPart(NamedTuple):
     """What one read of a node's stream brought.
 
     Attributes:

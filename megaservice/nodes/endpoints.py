@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from megaservice.nodes.base import NodeClient
 
@@ -14,7 +13,7 @@ _MAX_REST_SECONDS = 30.0
 
 
 class Endpoint:
-    """One URL of a service.
+    """One URL of a service; a context in which a call to it is counted.
 
     Args:
         client: Speaks to it.
@@ -26,14 +25,13 @@ class Endpoint:
         self.rests_until = 0.0
         self._failures = 0
 
-    @contextmanager
-    def in_work(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         """Count a call for as long as it runs."""
         self.outstanding += 1
-        try:
-            yield
-        finally:
-            self.outstanding -= 1
+
+    def __exit__(self, *_exc_info: object) -> None:
+        """The call is over."""
+        self.outstanding -= 1
 
     def succeeded(self) -> None:
         """Note that it answers."""
@@ -64,6 +62,8 @@ class EndpointPool:
 
     def pick(self) -> Endpoint:
         """Return the endpoint to ask; if all rest, the one that is up again first."""
+        if len(self._endpoints) == 1:
+            return self._endpoints[0]
         now = time.monotonic()
         awake = [endpoint for endpoint in self._endpoints if endpoint.rests_until <= now]
         if not awake:

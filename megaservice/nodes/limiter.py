@@ -25,6 +25,11 @@ class Limiter:
         self._places = asyncio.Semaphore(spec.limit) if spec.limit is not None else None
         self._waiting = 0
 
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether everybody gets a place at once."""
+        return self._places is None
+
     @asynccontextmanager
     async def place(self, context: CallContext) -> AsyncIterator[None]:
         """Wait for a place and hold it.

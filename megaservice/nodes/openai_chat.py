@@ -6,8 +6,6 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any
 
-import orjson
-
 from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded, call_headers
 from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.inputs import DeclaredInputs
@@ -16,10 +14,10 @@ from megaservice.pipeline.spec import History, NodeSpec, SystemMessage
 from megaservice.pipeline.templates import PromptTemplate
 from servicekit.errors import InvalidRequestError, ServiceError
 from servicekit.http.client import HttpClient, Target
+from servicekit.openai.answers import Chunk
 from servicekit.openai.assembler import ChatAssembler
-from servicekit.openai.chat import ChatObject, last_user_text, text_of
+from servicekit.openai.chat import last_user_text, text_of
 from servicekit.openai.upstream import ChatUpstream
-from servicekit.sse import encode_event
 
 #: What a request says to the gateway and not to the model.
 _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
@@ -153,7 +151,7 @@ class ChatNodeStream:
         batches: The chunks of each read.
     """
 
-    def __init__(self, batches: AsyncGenerator[list[ChatObject]]) -> None:
+    def __init__(self, batches: AsyncGenerator[list[Chunk]]) -> None:
         self._batches = batches
         self._assembled = ChatAssembler()
 
@@ -161,8 +159,8 @@ class ChatNodeStream:
         """Yield the events of each read; the usage is kept back for the stream's last event."""
         async with aclosing(self._batches) as batches:
             async for batch in batches:
-                text = "".join([self._assembled.add(chunk) for chunk in batch])
-                encoded = b"".join([encode_event(orjson.dumps(chunk)) for chunk in batch if chunk["choices"]])
+                text = "".join([self._assembled.add_chunk(chunk) for chunk in batch])
+                encoded = b"".join([chunk.event() for chunk in batch if chunk.text or chunk.document["choices"]])
                 if encoded:
                     yield StreamPart(encoded, text)
 

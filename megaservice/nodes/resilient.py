@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
+from functools import partial
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.nodes.endpoints import Endpoint, EndpointPool
@@ -38,14 +39,17 @@ class ResilientNode:
     async def call(self, call: NodeCall) -> Output:
         """Ask for the whole output; see `NodeClient.call`."""
         try:
+            if self.limiter.is_unlimited:
+                return await self._try(call)
             async with self.limiter.place(call.context):
-                return await try_endpoints(
-                    self.pool, self.spec.retries, call.context, lambda endpoint: _call_once(endpoint, call)
-                )
+                return await self._try(call)
         except _FALLBACK_ERRORS:
             if self.fallback is None:
                 raise
             return await self.fallback.call(call)
+
+    async def _try(self, call: NodeCall) -> Output:
+        return await try_endpoints(self.pool, self.spec.retries, call.context, partial(_call_once, call))
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:
         """Return a stream that may try several endpoints until the first part came."""
@@ -115,7 +119,7 @@ class _ResilientStream:
 
     async def _open_at(self, endpoint: Endpoint, held: AsyncExitStack) -> StreamPart:
         async with AsyncExitStack() as attempt:
-            attempt.enter_context(endpoint.in_work())
+            attempt.enter_context(endpoint)
             first = await self._open(endpoint.client, attempt)
             self._endpoint = endpoint
             held.push_async_exit(attempt.pop_all())
@@ -130,6 +134,6 @@ class _ResilientStream:
         return await anext(self._parts)
 
 
-async def _call_once(endpoint: Endpoint, call: NodeCall) -> Output:
-    with endpoint.in_work():
+async def _call_once(call: NodeCall, endpoint: Endpoint) -> Output:
+    with endpoint:
         return await endpoint.client.call(call)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.errors import PayloadTooLargeError
@@ -24,8 +23,8 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdecimal():  # the server takes no more than was announced
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if announced.isdigit():  # the server takes no more than was announced
             if int(announced) > self._max_bytes:
                 raise self._error()
             await self._app(scope, receive, send)

@@ -11,6 +11,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _WINDOW = 1000
 
 
+class _Route:
+    """What is measured of one route."""
+
+    __slots__ = ("duration", "first_byte_latencies", "latencies")
+
+    def __init__(self, duration: Histogram) -> None:
+        self.duration = duration
+        self.latencies: deque[float] = deque(maxlen=_WINDOW)
+        self.first_byte_latencies: deque[float] = deque(maxlen=_WINDOW)
+
+
 class HttpMetrics:
     """Requests, their durations and how many are in flight, by route; one instance per app."""
 
@@ -25,8 +36,9 @@ class HttpMetrics:
         self._in_flight = Gauge(
             "http_requests_in_flight", "Requests being answered", registry=self.registry, multiprocess_mode="livesum"
         )
-        self._latencies: dict[str, deque[float]] = {}
-        self._first_byte_latencies: dict[str, deque[float]] = {}
+        self._routes: dict[str, _Route] = {}
+        # Finding a child by its labels takes longer than counting with it.
+        self._counted: dict[tuple[str, str, int], Counter] = {}
 
     def begin(self) -> None:
         """Count a request that came in."""
@@ -35,19 +47,26 @@ class HttpMetrics:
     def end(self, method: str, handler: str, status: int, seconds: float, first_seconds: float) -> None:
         """Count a request that ended; status 499 if its client left."""
         self._in_flight.dec()
-        self._requests.labels(method, handler, str(status)).inc()
-        self._durations.labels(handler).observe(seconds)
-        self._latencies.setdefault(handler, deque(maxlen=_WINDOW)).append(seconds)
-        self._first_byte_latencies.setdefault(handler, deque(maxlen=_WINDOW)).append(first_seconds)
+        key = (method, handler, status)
+        count = self._counted.get(key)
+        if count is None:
+            count = self._counted[key] = self._requests.labels(method, handler, str(status))
+        count.inc()
+        route = self._routes.get(handler)
+        if route is None:
+            route = self._routes[handler] = _Route(self._durations.labels(handler))
+        route.duration.observe(seconds)
+        route.latencies.append(seconds)
+        route.first_byte_latencies.append(first_seconds)
 
     def statistics(self) -> dict[str, dict[str, float | None]]:
         """Return p50, p99 and average in seconds for each route, in the shape of OPEA's `/v1/statistics`."""
         return {
             handler: {
-                **_summary(self._latencies[handler], "latency"),
-                **_summary(self._first_byte_latencies[handler], "latency_first_token"),
+                **_summary(route.latencies, "latency"),
+                **_summary(route.first_byte_latencies, "latency_first_token"),
             }
-            for handler in sorted(self._latencies)
+            for handler, route in sorted(self._routes.items())
         }
 
 

@@ -118,7 +118,7 @@ class OpenAICompatibleEngine:
         async with aclosing(self._chat.stream(self._body(payload), headers, self._timeouts(context))) as batches:
             async for batch in batches:
                 for chunk in batch:
-                    yield chunk
+                    yield chunk.document
 
     def _body(self, payload: ChatObject) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}

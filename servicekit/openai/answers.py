@@ -7,7 +7,7 @@ No answer leaves here that says nothing and does not say why: an answer without 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import orjson
 
@@ -16,8 +16,13 @@ from servicekit.http.client import Target
 from servicekit.http.upstream_errors import complaint_in, error_from_complaint, read_complaint
 from servicekit.ids import new_id
 from servicekit.openai.chat import ChatObject
-from servicekit.sse import DONE, ServerSentEvent
+from servicekit.sse import DONE, ServerSentEvent, encode_event
 
+#: The fields of an answer that needs no change, in our order.
+_PLAIN_ANSWER = ("id", "object", "created", "model", "choices", "usage")
+_PLAIN_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
+#: The fields of a choice that adds text and nothing else.
+_PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason"})
 #: With one of these an answer may be empty: a reasoning model used up its tokens, or a filter held the text back.
 _TELLING_REASONS = frozenset({"length", "content_filter"})
 
@@ -34,7 +39,10 @@ def read_completion(body: bytes, target: Target, model: str | None = None) -> Ch
         UpstreamBadResponseError: No JSON, no `chat.completion`, or one that is empty.
         ServiceError: It is an error object; mapped as an error status would be.
     """
-    document = decode_object(body, target)
+    parsed = _parsed(body, target)
+    if _is_plain_answer(parsed):
+        return parsed if model is None else {**parsed, "model": model}
+    document = _uncomplaining(parsed, body, target)
     choices = _choices(document)
     if not choices or not all(isinstance(choice.get("message"), dict) for choice in choices):
         raise UpstreamBadResponseError(f"{target} answered JSON that is no chat completion: {_shown(body)}")
@@ -46,6 +54,40 @@ def read_completion(body: bytes, target: Target, model: str | None = None) -> Ch
         "usage": _usage(document),
         **_own_fields(document),
     }
+
+
+def _is_plain_answer(document: Any) -> TypeGuard[ChatObject]:  # noqa: ANN401 - any JSON
+    """Return whether an answer is one text in just our form; nearly all are, those of our own services."""
+    if type(document) is not dict or tuple(document) != _PLAIN_ANSWER or document["object"] != "chat.completion":
+        return False
+    choices, usage = document["choices"], document["usage"]
+    if type(choices) is not list or len(choices) != 1 or type(usage) is not dict or tuple(usage)[:3] != _PLAIN_USAGE:
+        return False
+    choice = choices[0]
+    if type(choice) is not dict or tuple(choice) != ("index", "message", "finish_reason") or choice["index"] != 0:
+        return False
+    message = choice["message"]
+    if type(message) is not dict or tuple(message) != ("role", "content") or not document["id"]:
+        return False
+    return type(message["content"]) is str and message["content"] != "" and type(choice["finish_reason"]) is str
+
+
+class Chunk(NamedTuple):
+    """A checked chunk of a stream.
+
+    Attributes:
+        document: In OpenAI's form.
+        text: What it adds, if that is a piece of the first choice's text and nothing else; else None.
+        data: Its JSON as it came, if it came in just this form: then nothing need be written anew.
+    """
+
+    document: ChatObject
+    text: str | None = None
+    data: bytes | None = None
+
+    def event(self) -> bytes:
+        """Return the chunk as a server-sent event."""
+        return encode_event(orjson.dumps(self.document)) if self.data is None else b"data: %b\n\n" % self.data
 
 
 class ChunkReader:
@@ -62,33 +104,39 @@ class ChunkReader:
         self._model = model
         self._target = target
         self._head: ChatObject | None = None
-        self._held: list[ChatObject] = []
+        self._plain_keys: frozenset[str] = frozenset()
+        self._held: list[Chunk] = []
         self._has_said = False
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] | None = None
         #: Whether `[DONE]` came.
         self.done = False
 
-    def read(self, event: ServerSentEvent) -> list[ChatObject]:
+    def read(self, event: ServerSentEvent) -> list[Chunk]:
         """Return the chunks to pass on after this event.
 
         Raises:
             UpstreamBadResponseError: The event is no chunk.
             ServiceError: The event is an error; mapped as an error status would be.
         """
-        if event.data.strip() == DONE:
+        data = event.data
+        if data.strip() == DONE:
             self.done = True
             return []
         if event.event == "error":
-            raise error_from_complaint(read_complaint(event.data), None, self._target)
-        document = decode_object(event.data, self._target)
+            raise error_from_complaint(read_complaint(data), None, self._target)
+        parsed = _parsed(data, self._target)
+        text = self._plain_text(parsed) if self._has_said else None
+        if text is not None:
+            return [Chunk(parsed, text, data if b"\n" not in data else None)]
+        document = _uncomplaining(parsed, data, self._target)
         self._usage = _usage(document) or self._usage
         choices = _choices(document)
         if choices is None:
             raise UpstreamBadResponseError(f"{self._target} sent an event that is no chunk: {_shown(event.data)}")
         return self._pass_on(document, choices) if choices else []
 
-    def end(self, was_cut: bool) -> list[ChatObject]:
+    def end(self, was_cut: bool) -> list[Chunk]:
         """Return the chunks that are left when the stream has ended, `usage` last.
 
         Args:
@@ -103,12 +151,35 @@ class ChunkReader:
             raise UpstreamBadResponseError(f"{self._target} answered a stream without any text.", retryable=True)
         chunks, self._held = self._held, []
         if self._usage is not None and self._head is not None:
-            chunks.append({**self._head, "choices": [], "usage": self._usage})
+            chunks.append(Chunk({**self._head, "choices": [], "usage": self._usage}))
         return chunks
 
-    def _pass_on(self, document: dict[str, Any], choices: list[dict[str, Any]]) -> list[ChatObject]:
+    def _plain_text(self, document: Any) -> str | None:  # noqa: ANN401 - any JSON
+        """Return the text of a chunk that adds a piece of text and is already in our form; None of any other.
+
+        Nearly all chunks are such, so each is looked at no more than that takes.
+        """
+        if type(document) is not dict or document.keys() != self._plain_keys or self._head is None:
+            return None
+        for name, value in self._head.items():
+            if document[name] != value:
+                return None
+        choices = document["choices"]
+        if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
+            return None
+        choice = choices[0]
+        if choice.keys() != _PLAIN_CHOICE or choice["index"] != 0 or choice["finish_reason"] is not None:
+            return None
+        delta = choice["delta"]
+        if type(delta) is not dict or len(delta) != 1:
+            return None
+        text = delta.get("content")
+        return text if type(text) is str and text else None
+
+    def _pass_on(self, document: dict[str, Any], choices: list[dict[str, Any]]) -> list[Chunk]:
         if self._head is None:
             self._head = _head(document, "chat.completion.chunk", self._model)
+            self._plain_keys = frozenset({*self._head, "choices"})
             for choice in choices:
                 choice["delta"] = {"role": "assistant", **_delta(choice)}
         for choice in choices:
@@ -116,7 +187,7 @@ class ChunkReader:
             self._has_said = self._has_said or _has_substance(_delta(choice))
         written = [_stream_choice(choice) for choice in choices]
         chunk = {**self._head, "choices": written, **_own_fields(document)}
-        self._held.append(chunk)
+        self._held.append(Chunk(chunk))
         if not self._has_said:
             return []
         chunks, self._held = self._held, []
@@ -136,10 +207,17 @@ def decode_object(data: bytes, target: Target) -> dict[str, Any]:
         UpstreamBadResponseError: It is not JSON, or no object.
         ServiceError: It is an error object; mapped as an error status would be.
     """
+    return _uncomplaining(_parsed(data, target), data, target)
+
+
+def _parsed(data: bytes, target: Target) -> Any:  # noqa: ANN401 - any JSON
     try:
-        document = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         raise UpstreamBadResponseError(f"{target} answered broken JSON: {_shown(data)}") from exc
+
+
+def _uncomplaining(document: object, data: bytes, target: Target) -> dict[str, Any]:
     complaint = complaint_in(document)
     if complaint is not None:
         raise error_from_complaint(complaint, None, target)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from servicekit.ids import new_id
+from servicekit.openai.answers import Chunk
 
 
 class ChatAssembler:
@@ -26,9 +27,22 @@ class ChatAssembler:
         added = ""
         for part in chunk.get("choices") or ():
             index = part.get("index") or 0
-            text = self._choices.setdefault(index, _Choice(index)).add(part)
+            text = self._choice(index).add(part)
             added = text if index == 0 else added
         return added
+
+    def add_chunk(self, chunk: Chunk) -> str:
+        """Take the next checked chunk and return the text that it adds to the first choice."""
+        if chunk.text is None:
+            return self.add(chunk.document)
+        self._choice(0).add_text(chunk.text)
+        return chunk.text
+
+    def _choice(self, index: int) -> _Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index)
+        return choice
 
     def completion(self) -> dict[str, Any]:
         """Return the answer so far as a `chat.completion`."""
@@ -64,6 +78,9 @@ class _Choice:
         if text:
             self._content.append(text)
         return text
+
+    def add_text(self, text: str) -> None:
+        self._content.append(text)
 
     def _add_tool_call(self, delta: dict[str, Any]) -> None:
         """Merge one tool call's delta: the first one names it, the others append arguments."""

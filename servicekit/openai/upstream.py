@@ -15,7 +15,7 @@ import orjson
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
 from servicekit.http.upstream_errors import error_from_answer
-from servicekit.openai.answers import ChunkReader, decode_object, read_completion
+from servicekit.openai.answers import Chunk, ChunkReader, decode_object, read_completion
 from servicekit.openai.chat import ChatObject
 from servicekit.sse import ServerSentEvent, SseDecoder
 
@@ -61,7 +61,7 @@ class ChatUpstream:
 
     async def stream(
         self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts
-    ) -> AsyncGenerator[list[ChatObject]]:
+    ) -> AsyncGenerator[list[Chunk]]:
         """Ask for a stream and yield the chunks of each read; the last one carries `usage` with empty `choices`.
 
         Closing the generator cancels the upstream's work. Arguments as in `complete`.
@@ -75,21 +75,16 @@ class ChatUpstream:
             "POST", self._target, body=body, headers=_json(headers), timeouts=timeouts
         ) as response:
             await self._check_stream(response)
-            async with aclosing(self._read(response)) as batches:
-                async for batch in batches:
-                    yield batch
-
-    async def _read(self, response: UpstreamResponse) -> AsyncGenerator[list[ChatObject]]:
-        decoder, reader = SseDecoder(), ChunkReader(self._target, self._model)
-        async with aclosing(response.iter_bytes()) as reads:
-            async for data in reads:
-                for chunks in _chunks_before_failure(decoder.feed(data), reader):
-                    yield chunks
-                if reader.done:
-                    break
-        if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
-            yield rest
-        await response.drain()
+            decoder, reader = SseDecoder(), ChunkReader(self._target, self._model)
+            async with aclosing(response.iter_bytes()) as reads:
+                async for data in reads:
+                    for chunks in _chunks_before_failure(decoder.feed(data), reader):
+                        yield chunks
+                    if reader.done:
+                        break
+            if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
+                yield rest
+            await response.drain()
 
     async def _check_stream(self, response: UpstreamResponse) -> None:
         """Raise unless the answer is an event stream."""
@@ -103,9 +98,9 @@ class ChatUpstream:
         return error_from_answer(self._target, response.status, response.headers, body)
 
 
-def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[ChatObject]]:
+def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[Chunk]]:
     """Yield the chunks of one read's events as one list; what came before a failing event is not lost."""
-    chunks: list[ChatObject] = []
+    chunks: list[Chunk] = []
     try:
         for event in events:
             chunks += reader.read(event)

@@ -33,7 +33,7 @@ def read_all(*events: ServerSentEvent, was_cut: bool = False) -> list[ChatObject
     """Return the chunks of a whole stream."""
     reader = ChunkReader(TARGET, "m")
     chunks = [chunk for item in events for chunk in reader.read(item)]
-    return chunks + reader.end(was_cut)
+    return [chunk.document for chunk in chunks + reader.end(was_cut)]
 
 
 DONE = ServerSentEvent(b"[DONE]")
