@@ -18,7 +18,7 @@ from tests.support.scripted_upstream import Script, ScriptedUpstream
 UpstreamFactory = Callable[..., Awaitable[ScriptedUpstream]]
 
 #: Variables of the developer's shell that would change what tests see.
-_SETTING_PREFIXES = ("LLM_", "GRADER_", "MEGA_SERVICE_", "EMBEDDING_", "OTEL_", "TELEMETRY_")
+_SETTING_PREFIXES = ("LLM_", "GRADER_", "MEGA_SERVICE_", "EMBEDDING_", "GATEWAY_", "PIPELINES_", "OTEL_", "TELEMETRY_")
 _SETTING_NAMES = (
     "API_KEYS",
     "CORS_ORIGINS",

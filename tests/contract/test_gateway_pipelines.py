@@ -130,3 +130,22 @@ async def test_list_parameters_has_bounds_and_the_pipelines_defaults(refused_url
     assert default["temperature"] == {"type": "number", "minimum": 0, "maximum": 2}
     assert graded["temperature"]["default"] == 0
     assert "messages" not in default
+
+
+async def test_request_headers_reach_the_nodes_that_name_them(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Those alone: what a client sends to the gateway is not for every service behind it."""
+    llm = await scripted_upstream(scripts.completion("Ciao!"))
+    files = [
+        _named(llm.url, "passing", "/v1/passing", headers=["x-tenant", "authorization"]),
+        _named(llm.url, "silent", "/v1/silent"),
+    ]
+    sent = {"X-Tenant": "blue", "Authorization": "Bearer caller", "X-Other": "no"}
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        await ask(url + "/v1/passing", headers=sent)
+        await ask(url + "/v1/silent", headers=sent)
+    passing, silent = ({name.lower(): value for name, value in request.headers.items()} for request in llm.requests)
+    assert (passing["x-tenant"], passing["authorization"]) == ("blue", "Bearer caller")
+    assert not {"x-tenant", "x-other", "authorization"} & silent.keys()
+    assert "x-other" not in passing
