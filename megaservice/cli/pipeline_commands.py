@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from megaservice.cli.running import RunResult
     from megaservice.cli.watching import RunWatch
     from megaservice.pipeline.pipeline import Pipeline
+    from megaservice.settings import GatewaySettings
     from servicekit.errors import ServiceError
 
 EXIT_PROBLEMS = 2
@@ -129,7 +130,7 @@ def run(
         raise click.UsageError("Only one of FILE and --input can be standard input.")
     pipeline = read_pipeline(file, pipeline_variables())
     request = _request(message, input_file, {"model": model, "stream": stream})
-    result, watch = _run(pipeline, request, load_settings(GatewaySettings).request_timeout_seconds, as_json=as_json)
+    result, watch = _run(pipeline, request, load_settings(GatewaySettings), as_json=as_json)
     if as_json:
         _echo_json(_result(pipeline.spec.name, result, watch))
     elif result.error is None:
@@ -141,7 +142,7 @@ def run(
 
 
 def _run(
-    pipeline: Pipeline, request: dict[str, Any], timeout_seconds: float, *, as_json: bool
+    pipeline: Pipeline, request: dict[str, Any], settings: GatewaySettings, *, as_json: bool
 ) -> tuple[RunResult, RunWatch]:
     import asyncio
 
@@ -152,7 +153,7 @@ def _run(
     watch = RunWatch(pipeline.dag.order)
     display = watch.display = make_display(watch.nodes, as_json=as_json)
     try:
-        result = asyncio.run(run_once(pipeline, request, watch, display, timeout_seconds=timeout_seconds))
+        result = asyncio.run(run_once(pipeline, request, watch, display, settings))
     finally:
         display.finish()
     return result, watch

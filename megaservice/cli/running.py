@@ -17,6 +17,7 @@ from megaservice.orchestration.answer import compose_answer
 from megaservice.orchestration.controlled_run import RunSetup
 from megaservice.orchestration.run import PipelineRun
 from megaservice.pipeline.pipeline import Pipeline
+from megaservice.settings import GatewaySettings
 from servicekit.context import CallContext
 from servicekit.errors import ServiceError
 from servicekit.http.client import HttpClient
@@ -53,7 +54,7 @@ class RunResult:
 
 
 async def run_once(
-    pipeline: Pipeline, request: Mapping[str, Any], watch: RunWatch, display: Display, *, timeout_seconds: float
+    pipeline: Pipeline, request: Mapping[str, Any], watch: RunWatch, display: Display, settings: GatewaySettings
 ) -> RunResult:
     """Run a request; a failure is in the result.
 
@@ -62,12 +63,12 @@ async def run_once(
         request: The body, checked; `stream` says how the nodes are asked.
         watch: Is told what the nodes do.
         display: Gets the answer's text as it comes.
-        timeout_seconds: The request's deadline.
+        settings: The gateway's: the request's deadline, how connections are made.
     """
     began = time.monotonic()
     result = RunResult()
-    context = CallContext(new_id("req_"), began + timeout_seconds)
-    async with HttpClient() as http, _ticking(display):
+    context = CallContext(new_id("req_"), began + settings.request_timeout_seconds)
+    async with HttpClient(transport=settings.http_transport) as http, _ticking(display):
         clients = watch.watched(make_clients(pipeline.spec.nodes, http))
         run = PipelineRun(RunSetup(pipeline, clients, request, context), watch)
         try:
