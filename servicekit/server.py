@@ -6,6 +6,7 @@ Exit codes: 0 after SIGTERM or SIGINT, 2 for a configuration error (a supervisor
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ EXIT_CONFIGURATION = 2
 
 #: Longer than our HTTP client keeps idle connections, so that it is never the server that closes them.
 _KEEP_ALIVE_SECONDS = 75
+#: Between two collections of young objects; Python's default is 700.
+_YOUNG_OBJECTS = 20_000
 
 
 def serve_app(app: FastAPI, host: str, ports: Sequence[int], drain_seconds: float) -> int:
