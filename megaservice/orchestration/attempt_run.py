@@ -115,6 +115,10 @@ class AttemptRun(ControlledRun):
         """Return whether a node lets one behind it run; the parent knows of those outside the group."""
         return super().is_live(above, name) if above in self._nodes else self._parent.is_live(above, name)
 
+    def _source(self, node: NodeState) -> NodeState | None:
+        # What streams into the group from outside was read to its end before the first attempt.
+        return super()._source(node) if self._dag.upstreams(node.name) else None
+
     def _reader_count(self, node: NodeState) -> int:
         count = super()._reader_count(node)
         # The loop reads the node that it shows, whether that writes the answer or a guard behind the loop takes it.

@@ -125,6 +125,16 @@ class PipelineRun(ControlledRun):
         below = (self._nodes[other] for other in self._dag.downstreams(name) if other not in plan.members)
         return sum(1 for other in below if other.consume is not ConsumeMode.WHOLE) + (name in self._answers)
 
+    def _reader_count(self, node: NodeState) -> int:
+        looping = self._plan.looping
+        if not looping:
+            return super()._reader_count(node)
+        # An attempt gets what comes from outside as a whole, since the next one needs it again.
+        below = (self._nodes[name] for name in self._dag.downstreams(node.name) if name in looping)
+        return super()._reader_count(node) - sum(
+            1 for other in below if self._streams_answer and other.consume is not ConsumeMode.WHOLE
+        )
+
     async def _answering(self) -> NodeState:
         """Return the node that writes the answer, once it is known which one that is and it has begun."""
         for name in self._pipeline.answer_nodes:

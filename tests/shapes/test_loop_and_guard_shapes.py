@@ -116,6 +116,15 @@ SHAPES = {
         attempts=2,
         plays={"grade": Play(scores=(0.9,))},
     ),
+    "guard-in-a-loop-that-reads-a-stream-from-outside": Shape(
+        ["a >> guard >> grade", {"repeat": ["guard", "grade"], "until": "grade.score >= `0.8`"}],
+        ["a", "grade", "grade"],
+        "Fine.",
+        {"grade": 0.9},
+        attempts=2,
+        plays={"a": Play(says="Fine."), "grade": Play(scores=(0.1, 0.9))},
+        fields={"guard": GUARD},
+    ),
     "guard-behind-a-loop": Shape(
         ["a >> grade", "a >> guard", LOOP],
         ["a", "grade"] * 2,
