@@ -5,6 +5,7 @@ The language: https://jmespath.org/specification.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from jmespath.functions import Functions
 
 from servicekit.errors import InternalError
 
+_PLAIN_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 #: Expressions whose first child sees the scope, and the others what the first one found.
 _CHAINS = frozenset({"projection", "value_projection", "filter_projection", "index_expression", "flatten"})
 #: Expressions whose value is what they are given.
@@ -40,6 +42,8 @@ class Expression:
     def __init__(self, text: str, owner: str) -> None:
         self.text = text
         self.owner = owner
+        # Nearly all are names with dots between them, which need no interpreter.
+        self._path = tuple(text.split(".")) if _PLAIN_PATH.fullmatch(text) else None
         try:
             self._parsed = jmespath.compile(text)
         except JMESPathError as exc:
@@ -51,9 +55,11 @@ class Expression:
         Raises:
             InternalError: It cannot be evaluated over what is there, such as a function over a value of a wrong type.
         """
+        if self._path is not None:
+            return _walked(scope, self._path)
         try:
             return self._parsed.search(scope)
-        except JMESPathError as exc:
+        except (JMESPathError, TypeError) as exc:  # the library compares a text with a number as Python does
             remedy = "Let it hold for every value that can be there, with `type(...)`, `not_null(...)` or `[? ...]`"
             raise InternalError(f"{self.owner}: '{self.text}' cannot be evaluated: {_reason(exc)}. {remedy}.") from exc
 
@@ -78,7 +84,15 @@ class Expression:
         return tuple(name for name in called if name not in Functions.FUNCTION_TABLE)
 
 
-def _reason(exc: JMESPathError) -> str:
+def _walked(scope: Mapping[str, Any], path: tuple[str, ...]) -> Any:  # noqa: ANN401 - any JSON
+    """Return what stands at the end of a path; None where it leads nowhere, as in JMESPath."""
+    value: Any = scope
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _reason(exc: JMESPathError | TypeError) -> str:
     return str(exc).splitlines()[0].rstrip(":.").removesuffix(", for expression")
 
 

@@ -90,7 +90,7 @@ def test_nonsense_as_a_stream_is_an_answer_or_an_upstream_error(documents: list[
         _check_error(exc)
         return
     for chunk in chunks:
-        texts.append(assembler.add(chunk))  # noqa: PERF401 - each one is checked as it comes
+        texts.append(assembler.add_chunk(chunk))  # noqa: PERF401 - each one is checked as it comes
     _check_completion(assembler.completion())
     assert NODE.text_of(assembler.completion()) == "".join(texts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jmespath
 import pytest
 
 from megaservice.pipeline.deny_list import DenyList, PatternError
@@ -95,6 +96,20 @@ def test_expression_that_cannot_be_evaluated_names_its_owner_itself_and_the_reme
     message = caught.value.message
     assert message.startswith("node 'a', 'when': 'length(grader.score)' cannot be evaluated: ")
     assert "not_null(...)" in message
+
+
+def test_comparison_of_a_text_with_a_number_is_such_an_error() -> None:
+    """The library raises Python's own error for it."""
+    with pytest.raises(InternalError, match="cannot be evaluated"):
+        Expression("request.text > `1`", "node 'a', 'when'").holds(SCOPE)
+
+
+@pytest.mark.parametrize(
+    "text", ["request.text", "grader.score", "request.nothing.at.all", "request.text.deeper", "no"]
+)
+def test_plain_path_finds_what_jmespath_finds(text: str) -> None:
+    """It is walked without the interpreter."""
+    assert Expression(text, "node 'a'").value(SCOPE) == jmespath.search(text, SCOPE)
 
 
 def test_expression_that_is_none_is_refused() -> None:
