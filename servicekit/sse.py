@@ -49,7 +49,7 @@ class SseDecoder:
         Raises:
             UpstreamBadResponseError: An event grew beyond `max_event_bytes`.
         """
-        if not (self._buffer or self._at_start or self._after_carriage_return) and _is_whole(chunk):
+        if self.is_between_events and _is_whole(chunk):
             return [event for block in chunk[:-2].split(b"\n\n") if (event := _parse_block(block)) is not None]
         self._buffer += self._with_line_feeds(chunk)
         if self._at_start and not self._strip_byte_order_mark():
@@ -68,6 +68,11 @@ class SseDecoder:
                 f"An event of the stream is larger than {self._max_event_bytes} bytes; it was refused."
             )
         return events
+
+    @property
+    def is_between_events(self) -> bool:
+        """Whether the next read begins where an event begins."""
+        return not (self._buffer or self._at_start or self._after_carriage_return)
 
     @property
     def has_partial_event(self) -> bool:

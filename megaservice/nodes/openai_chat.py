@@ -14,9 +14,10 @@ from megaservice.pipeline.spec import History, NodeSpec, SystemMessage
 from megaservice.pipeline.templates import PromptTemplate
 from servicekit.errors import InvalidRequestError, ServiceError
 from servicekit.http.client import HttpClient, Target
-from servicekit.openai.answers import Chunk
 from servicekit.openai.assembler import ChatAssembler
 from servicekit.openai.chat import last_user_text, text_of
+from servicekit.openai.chunks import ParsedChunks
+from servicekit.openai.plain_form import PlainChunks
 from servicekit.openai.upstream import ChatUpstream
 
 #: What a request says to the gateway and not to the model.
@@ -151,7 +152,7 @@ class ChatNodeStream:
         batches: The chunks of each read.
     """
 
-    def __init__(self, batches: AsyncGenerator[list[Chunk]]) -> None:
+    def __init__(self, batches: AsyncGenerator[ParsedChunks | PlainChunks]) -> None:
         self._batches = batches
         self._assembled = ChatAssembler()
 
@@ -159,8 +160,12 @@ class ChatNodeStream:
         """Yield the events of each read; the usage is kept back for the stream's last event."""
         async with aclosing(self._batches) as batches:
             async for batch in batches:
-                text = "".join([self._assembled.add_chunk(chunk) for chunk in batch])
-                encoded = b"".join([chunk.event() for chunk in batch if chunk.text or chunk.document["choices"]])
+                text = batch.text
+                if text is None:
+                    text = "".join([self._assembled.add(chunk) for chunk in batch.documents()])
+                else:
+                    self._assembled.add_text(text)
+                encoded = batch.events()
                 if encoded:
                     yield StreamPart(encoded, text)
 

@@ -23,18 +23,29 @@ _EXTENSION = "megaservice.client_connection"
 class ClientConnection:
     """One request's view of the connection that it came on."""
 
-    __slots__ = ("_on_gone", "_protocol", "is_gone")
+    __slots__ = ("_on_gone", "_protocol", "cycle", "is_gone")
 
     def __init__(self, protocol: HttpToolsProtocol) -> None:
         self._protocol = protocol
+        #: uvicorn's state of the request; set once its head was read.
+        self.cycle: RequestResponseCycle | None = None
         self._on_gone: Callable[[], object] | None = None
         #: Whether the client closed the connection before the answer's end.
         self.is_gone = False
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether the client left so much unread that a send would wait."""
-        return bool(self._protocol.flow.write_paused)
+    def write_part(self, body: bytes) -> bool:
+        """Write a part of an answer that has begun, as uvicorn's `send` would, without its way through ASGI.
+
+        Returns:
+            False if nothing was written: `send` must be awaited, since the answer is not a chunked one under way, or
+            the client reads too slowly.
+        """
+        cycle = self.cycle
+        if cycle is None or not cycle.chunked_encoding or self._protocol.flow.write_paused:
+            return False
+        if body and not (cycle.disconnected or cycle.response_complete):  # an empty chunk would end the answer
+            cycle.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        return True
 
     def when_gone(self, callback: Callable[[], object] | None) -> None:
         """Have a callback made when the client leaves; None takes it back."""
@@ -111,9 +122,14 @@ class ClientConnectionProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Remember the request until it is answered; with pipelining there are several."""
         super().on_headers_complete()
-        if self.cycle is not None:
-            waiting = (cycle for cycle in self._cycles if not cycle.response_complete)
-            self._cycles = (*waiting, self.cycle)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.scope is not self.scope:  # a WebSocket's request has none
+            return
+        connection = client_connection(cast("dict[str, Any]", self.scope))
+        assert connection is not None  # on_message_begin put it there  # noqa: S101
+        connection.cycle = cycle
+        waiting = (other for other in self._cycles if not other.response_complete)
+        self._cycles = (*waiting, cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request of the connection that is not answered yet."""

@@ -122,10 +122,9 @@ class EventStreamResponse(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_part(self, connection: ClientConnection | None, send: Send, body: bytes) -> None:
-        message = {"type": "http.response.body", "body": body, "more_body": True}
-        if connection is not None and not connection.is_slow:
-            await send(message)  # does not wait
+        if connection is not None and connection.write_part(body):
             return
+        message = {"type": "http.response.body", "body": body, "more_body": True}
         try:
             async with asyncio.timeout(self._stall_seconds()):
                 await send(message)

@@ -117,8 +117,8 @@ class OpenAICompatibleEngine:
         headers = self._headers(context.headers())
         async with aclosing(self._chat.stream(self._body(payload), headers, self._timeouts(context))) as batches:
             async for batch in batches:
-                for chunk in batch:
-                    yield chunk.document
+                for chunk in batch.documents():
+                    yield chunk
 
     def _body(self, payload: ChatObject) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}

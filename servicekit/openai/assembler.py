@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from servicekit.ids import new_id
-from servicekit.openai.answers import Chunk
 
 
 class ChatAssembler:
@@ -31,12 +30,9 @@ class ChatAssembler:
             added = text if index == 0 else added
         return added
 
-    def add_chunk(self, chunk: Chunk) -> str:
-        """Take the next checked chunk and return the text that it adds to the first choice."""
-        if chunk.text is None:
-            return self.add(chunk.document)
-        self._choice(0).add_text(chunk.text)
-        return chunk.text
+    def add_text(self, text: str) -> None:
+        """Add a piece of text to the first choice."""
+        self._choice(0).add_text(text)
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)

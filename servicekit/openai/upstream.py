@@ -15,8 +15,10 @@ import orjson
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
 from servicekit.http.upstream_errors import error_from_answer
-from servicekit.openai.answers import Chunk, ChunkReader, decode_object, read_completion
+from servicekit.openai.answers import decode_object, read_completion
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.chunks import ChunkReader, ParsedChunks
+from servicekit.openai.plain_form import PlainChunks
 from servicekit.sse import ServerSentEvent, SseDecoder
 
 #: Turns an answer with an error status, and its body, into our error.
@@ -61,7 +63,7 @@ class ChatUpstream:
 
     async def stream(
         self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts
-    ) -> AsyncGenerator[list[Chunk]]:
+    ) -> AsyncGenerator[ParsedChunks | PlainChunks]:
         """Ask for a stream and yield the chunks of each read; the last one carries `usage` with empty `choices`.
 
         Closing the generator cancels the upstream's work. Arguments as in `complete`.
@@ -78,12 +80,17 @@ class ChatUpstream:
             decoder, reader = SseDecoder(), ChunkReader(self._target, self._model)
             async with aclosing(response.iter_bytes()) as reads:
                 async for data in reads:
+                    form = reader.plain_form
+                    text = form.text_of(data) if form is not None and decoder.is_between_events else None
+                    if text is not None:
+                        yield PlainChunks(data, text)
+                        continue
                     for chunks in _chunks_before_failure(decoder.feed(data), reader):
-                        yield chunks
+                        yield ParsedChunks(chunks)
                     if reader.done:
                         break
             if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
-                yield rest
+                yield ParsedChunks(rest)
             await response.drain()
 
     async def _check_stream(self, response: UpstreamResponse) -> None:
@@ -98,9 +105,9 @@ class ChatUpstream:
         return error_from_answer(self._target, response.status, response.headers, body)
 
 
-def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[Chunk]]:
+def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[ChatObject]]:
     """Yield the chunks of one read's events as one list; what came before a failing event is not lost."""
-    chunks: list[Chunk] = []
+    chunks: list[ChatObject] = []
     try:
         for event in events:
             chunks += reader.read(event)

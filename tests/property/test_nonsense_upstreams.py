@@ -14,8 +14,9 @@ from megaservice.pipeline.spec import NodeSpec
 from servicekit.errors import ServiceError
 from servicekit.http.client import HttpClient, Target
 from servicekit.http.upstream_errors import error_from_answer
-from servicekit.openai.answers import ChunkReader, read_completion
+from servicekit.openai.answers import read_completion
 from servicekit.openai.assembler import ChatAssembler
+from servicekit.openai.chunks import ChunkReader
 from servicekit.sse import ServerSentEvent
 
 TARGET = Target("node 'llm'", "http://127.0.0.1:1/v1/chat/completions")
@@ -90,7 +91,7 @@ def test_nonsense_as_a_stream_is_an_answer_or_an_upstream_error(documents: list[
         _check_error(exc)
         return
     for chunk in chunks:
-        texts.append(assembler.add_chunk(chunk))  # noqa: PERF401 - each one is checked as it comes
+        texts.append(assembler.add(chunk))  # noqa: PERF401 - each one is checked as it comes
     _check_completion(assembler.completion())
     assert NODE.text_of(assembler.completion()) == "".join(texts)
 

@@ -91,26 +91,49 @@ async def test_connection_tells_a_request_that_another_waits_behind() -> None:
     assert gone == [True]
 
 
-async def test_connection_is_slow_while_the_client_leaves_much_unread() -> None:
-    """A full buffer shows, so that only then a send is given a time-out."""
-    seen: list[bool] = []
+async def test_part_is_written_at_once_as_a_chunk_unless_the_client_reads_too_slowly() -> None:
+    """Where it is not, `send` must be awaited; nothing is lost, and an empty part does not end the answer."""
+    written: list[bool] = []
     is_over = asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         connection = client_connection(scope)
         assert connection is not None
-        seen.append(connection.is_slow)
+        written.append(connection.write_part(b"before the head"))
         await send({"type": "http.response.start", "status": 200, "headers": []})
+        written.extend([connection.write_part(b"first"), connection.write_part(b""), connection.write_part(b"second")])
         await send({"type": "http.response.body", "body": b"x" * 20_000_000, "more_body": True})
-        seen.append(connection.is_slow)
+        written.append(connection.write_part(b"too much"))
         is_over.set()
 
     async with _served(app) as port:
-        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(REQUEST)
         await asyncio.wait_for(is_over.wait(), 2)
+        begin = await reader.readuntil(b"second\r\n")
         writer.close()
-    assert seen == [False, True]
+    assert begin.endswith(b"\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n")
+    assert written == [False, True, True, True, False]
+
+
+async def test_part_of_an_answer_with_a_length_is_left_to_the_server() -> None:
+    """Its framing is not chunks."""
+    written: list[bool] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connection = client_connection(scope)
+        assert connection is not None
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        written.append(connection.write_part(b"no"))
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with _served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        answer = await asyncio.wait_for(reader.readuntil(b"ok"), 2)
+        writer.close()
+    assert answer.endswith(b"\r\n\r\nok")
+    assert written == [False]
 
 
 async def test_work_that_is_cancelled_by_the_server_is_not_taken_for_a_client_that_left() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import Target
-from servicekit.openai.answers import ChunkReader, read_completion
+from servicekit.openai.answers import read_completion
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.chunks import ChunkReader
 from servicekit.sse import ServerSentEvent
 
 TARGET = Target("the upstream of model 'm'", "http://u/v1/chat/completions")
@@ -33,7 +34,7 @@ def read_all(*events: ServerSentEvent, was_cut: bool = False) -> list[ChatObject
     """Return the chunks of a whole stream."""
     reader = ChunkReader(TARGET, "m")
     chunks = [chunk for item in events for chunk in reader.read(item)]
-    return [chunk.document for chunk in chunks + reader.end(was_cut)]
+    return chunks + reader.end(was_cut)
 
 
 DONE = ServerSentEvent(b"[DONE]")
@@ -189,49 +190,6 @@ def test_stream_keeps_tool_calls_and_logprobs() -> None:
     call = {"index": 0, "id": "t", "function": {"name": "f", "arguments": ""}}
     chunks = read_all(event({"role": "assistant", "content": None, "tool_calls": [call]}), event({}, "tool_calls"))
     assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": None, "tool_calls": [call]}
-
-
-def _own_chunk(delta: dict[str, Any], **more: Any) -> bytes:
-    """Encode a chunk in just our form."""
-    choices = [{"index": 0, "delta": delta, "finish_reason": None}]
-    head = {"id": "c", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": choices}
-    return orjson.dumps({**head, **more})
-
-
-def test_chunk_in_our_form_passes_as_it_came() -> None:
-    """Nothing is written anew, and its text is known without another look."""
-    reader = ChunkReader(TARGET)
-    reader.read(ServerSentEvent(_own_chunk({"role": "assistant", "content": "Ciao"})))
-    data = _own_chunk({"content": "!"})
-    (chunk,) = reader.read(ServerSentEvent(data))
-    assert (chunk.text, chunk.data, chunk.event()) == ("!", data, b"data: " + data + b"\n\n")
-    assert chunk.document == orjson.loads(data)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        _own_chunk({"content": "!"}, timings={}),
-        _own_chunk({"content": "!"}, created=6),
-        _own_chunk({"content": "!"}, model="other"),
-        _own_chunk({"content": "!", "reasoning": "hm"}),
-        _own_chunk({"content": ""}),
-        _own_chunk({"content": ["!"]}),
-        _own_chunk({}, choices=[]),
-        _own_chunk({}, choices=[{"index": 1, "delta": {"content": "!"}, "finish_reason": None}]),
-        _own_chunk({}, choices=[{"index": 0, "delta": {"content": "!"}, "finish_reason": "stop"}]),
-    ],
-)
-def test_chunk_in_another_form_is_written_anew_or_refused(data: bytes) -> None:
-    """Only what is certainly right is passed on unread."""
-    reader = ChunkReader(TARGET)
-    reader.read(ServerSentEvent(_own_chunk({"role": "assistant", "content": "Ciao"})))
-    try:
-        chunks = reader.read(ServerSentEvent(data))
-    except UpstreamBadResponseError:
-        return
-    assert all(chunk.data is None for chunk in chunks)
-    assert all(chunk.document["model"] == "m" and "timings" not in chunk.document for chunk in chunks)
 
 
 def test_completion_in_our_form_passes_unchanged() -> None:

@@ -1,0 +1,123 @@
+"""The quick way for what nearly every read of a stream is: pieces of text, each in the same words around it.
+
+A model's stream repeats one chunk with another piece of text in it. Once a chunk was checked and found to be in our
+form, the bytes before and after its text are known, and a read of nothing but such chunks can be passed on unchanged:
+only its texts are decoded. Everything else goes the long way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from servicekit.openai.chat import ChatObject
+
+_CHOICE = frozenset({"index", "delta", "finish_reason"})
+_PREFIX = b"data: "
+_END = b"\n\n"
+#: Stands for the text while a form is tried.
+_PROBE = "a probe, no text"
+
+
+class PlainForm:
+    """What stands before and after the text in the events of one stream.
+
+    Args:
+        before: From `data: ` to the text's opening quote.
+        after: From its closing quote to the end of the event's line.
+    """
+
+    __slots__ = ("_after", "_before", "_least")
+
+    def __init__(self, before: bytes, after: bytes) -> None:
+        self._before = before
+        self._after = after
+        self._least = len(before) + len(after)
+
+    def text_of(self, read: bytes) -> str | None:
+        """Return the text that a read adds if it is nothing but whole events of this form; None if not.
+
+        Args:
+            read: Begins where an event begins.
+        """
+        if not read.endswith(_END):
+            return None
+        before, after, least = self._before, self._after, self._least
+        begin, end = len(before), -len(after)
+        pieces = []
+        for event in read[:-2].split(_END):
+            if len(event) <= least or not (event.startswith(before) and event.endswith(after)):
+                return None
+            piece = event[begin:end]
+            if piece.endswith(b"\\"):  # might escape the quote behind it
+                return None
+            pieces.append(piece)
+        try:
+            texts = orjson.loads(b'["%b"]' % b'","'.join(pieces))
+        except orjson.JSONDecodeError:
+            return None
+        # A quote inside a piece would have made two of it.
+        return "".join(texts) if len(texts) == len(pieces) else None
+
+
+def learn_plain_form(document: ChatObject, data: bytes, head: ChatObject) -> PlainForm | None:
+    """Return the form of a stream's chunks from one of them; None if it is not plain, or not in our form.
+
+    Args:
+        document: The chunk, decoded.
+        data: Its JSON.
+        head: The fields with which every chunk of the stream begins.
+    """
+    text = _plain_text(document, head)
+    if text is None or b"\n" in data or b"\r" in data:
+        return None
+    written = b'"%b"' % orjson.dumps(text)[1:-1]
+    place = data.rfind(written)
+    if place < 0:
+        return None  # written with other escapes
+    before, after = data[: place + 1], data[place + len(written) - 1 :]
+    try:
+        tried = orjson.loads(before + _PROBE.encode() + after)
+    except orjson.JSONDecodeError:
+        return None
+    return PlainForm(_PREFIX + before, after) if _plain_text(tried, head) == _PROBE else None
+
+
+def _plain_text(document: Any, head: ChatObject) -> str | None:  # noqa: ANN401 - any JSON
+    """Return the text of a chunk in our form that adds a piece of the first choice's text and nothing else."""
+    if not isinstance(document, dict) or document.keys() != {*head, "choices"}:
+        return None
+    if any(document[name] != value for name, value in head.items()):
+        return None
+    choices = document["choices"]
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    if not isinstance(choice, dict) or choice.keys() != _CHOICE:
+        return None
+    delta = choice["delta"]
+    if choice["index"] != 0 or choice["finish_reason"] is not None or not isinstance(delta, dict):
+        return None
+    text = delta.get("content")
+    return text if len(delta) == 1 and isinstance(text, str) and text else None
+
+
+class PlainChunks:
+    """One read of plain chunks, which is passed on as it came.
+
+    Attributes:
+        text: What they add.
+    """
+
+    __slots__ = ("_read", "text")
+
+    def __init__(self, read: bytes, text: str) -> None:
+        self._read = read
+        self.text = text
+
+    def documents(self) -> list[ChatObject]:
+        """Return the chunks, decoded."""
+        return [orjson.loads(event[len(_PREFIX) :]) for event in self._read[: -len(_END)].split(_END)]
+
+    def events(self) -> bytes:
+        """Return the chunks as server-sent events."""
+        return self._read
