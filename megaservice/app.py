@@ -14,6 +14,8 @@ from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline_files import read_folder
 from megaservice.reload import reloading
 from megaservice.routes.about import about_router
+from megaservice.routes.chat import chat_router
+from megaservice.routes.health import health_router
 from megaservice.routes.models import models_router
 from megaservice.routes.openapi import describe_pipelines
 from megaservice.routes.pipelines import PipelineLayer
@@ -64,6 +66,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.state.served = served
     app.include_router(about_router(served))
     app.include_router(models_router(catalog, served))
+    app.include_router(chat_router(catalog, served))
+    app.include_router(health_router())
     describe_pipelines(app, served)
     return app
 

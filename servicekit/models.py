@@ -94,6 +94,11 @@ class ModelCatalog:
         """Every name that can be asked for: the models, then the aliases."""
         return list(dict.fromkeys([*self._by_served_name, *self._aliases]))
 
+    @property
+    def aliases(self) -> dict[str, ModelEntry]:
+        """The aliases alone, in the order of the file, each with what is behind it."""
+        return dict(self._aliases)
+
     def find(self, name: str | None) -> ModelEntry:
         """Return the entry behind a name; the default's for None or "".
 

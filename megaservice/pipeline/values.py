@@ -16,7 +16,7 @@ _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # refused, not bound
 #: The gateway's own routes; pipelines cannot have them.
 _OWN_PATHS = frozenset(
     {
-        *("/health", "/healthz", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/models"),
+        *("/health", "/healthz", "/ready", "/metrics", "/docs", "/redoc", "/openapi.json", "/models", "/chat"),
         *("/v1/models", "/v1/pipelines", "/v1/health_check", "/v1/statistics", "/v1/list_service"),
         "/v1/list_parameters",
     }
