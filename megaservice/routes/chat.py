@@ -107,7 +107,8 @@ class _Answering(Response):
         sender = (StreamedAnswer if self._asked.params.stream else JsonAnswer)(answer, send)
         gateway.running += 1
         try:
-            await gateway.answer(scope, receive, sender, self._asked.openai_body())
+            # Without the server's extensions: parts of a stream would be written past the sender that rewrites them.
+            await gateway.answer({**scope, "extensions": {}}, receive, sender, self._asked.openai_body())
         except ServiceError as exc:
             raise _in_our_words(self._table.explained(exc, model)) from exc
         finally:

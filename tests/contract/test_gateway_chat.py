@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 import pytest
+import uvicorn
 
+from servicekit.asgi.connection import ClientConnectionProtocol
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import GRADE, GREETING, pending_requests_settle, running_gateway
+from tests.support.gateway import GRADE, GREETING, build_gateway, chat_file, pending_requests_settle, running_gateway
 from tests.support.scripted_upstream import Reply, Script, ScriptedUpstream
 
 
@@ -108,6 +111,25 @@ async def test_chat_streams_deltas_then_the_whole_answer(scripted_upstream: Upst
     assert (told["text"], told["provider"], told["usage"]) == ("Ciao!", "openai_compatible", scripts.USAGE)
     assert told["latency_ms"] > 0
     assert done == b"[DONE]"
+
+
+async def test_chat_streams_in_its_own_words_behind_our_server(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Our server lets a stream's parts be written past `send`; this route's must not be."""
+    llm = await scripted_upstream(_either)
+    app = await asyncio.to_thread(build_gateway, tmp_path, [chat_file(llm.url)], {})
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, http=ClientConnectionProtocol)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        await server.startup()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        body = {"messages": GREETING, "params": {"stream": True}}
+        response = await client.post(f"http://127.0.0.1:{port}/chat", json=body)
+        await server.shutdown()
+    assert [orjson.loads(payload) for payload in _payloads(response)[:2]] == [{"delta": "Ciao"}, {"delta": "!"}]
 
 
 async def test_chat_with_a_pipeline_as_model_tells_what_it_attaches(
