@@ -1,7 +1,7 @@
 """The command line: its commands that start, stop and watch the services; those about files join from elsewhere.
 
 Exit codes: 0 all is well; 1 something is not ready or failed; 2 the command line or the configuration is wrong (a
-port is taken, say); 3 a pipeline's run failed; 130 interrupted by Ctrl-C.
+port is taken, say); 3 a pipeline's run, the gateway or the model failed; 130 interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from megaservice.cli.chat_commands import chat, models
 from megaservice.cli.nearest import NearestGroup, did_you_mean
 from megaservice.cli.pipeline_commands import convert, graph, run, schema, validate
 from megaservice.cli.run_dir import RunDir
@@ -61,7 +62,7 @@ def cli(context: click.Context) -> int:
     """Pipelines of GenAI microservices behind one gateway. Without a command: serve.
 
     Exit codes: 0 all is well, 1 something is not ready or failed, 2 the command line or the configuration is wrong,
-    3 a pipeline's run failed.
+    3 a pipeline's run, the gateway or the model failed.
     """
     return int(context.invoke(serve)) if context.invoked_subcommand is None else 0
 
@@ -185,5 +186,5 @@ def _gateway_url(services: Sequence[Service]) -> str:
     return gateway.url.replace("127.0.0.1", "localhost")
 
 
-for _command in (validate, schema, convert, graph, run):
+for _command in (validate, schema, convert, graph, run, models, chat):
     cli.add_command(_command)
