@@ -76,6 +76,8 @@ lock: venv-dev ## Write the lock files anew from requirements*.txt (ARGS=--upgra
 		--custom-compile-command "make lock" $(ARGS) requirements.txt -o requirements.lock
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" $(ARGS) requirements-dev.txt -o requirements-dev.lock
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" $(ARGS) requirements-litellm.txt -o requirements-litellm.lock
 
 bench: venv ## Measure the gateway beside stock OPEA and nginx, ten minutes (ARGS=--quick: one); needs Linux and cc
 	@$(PY) -m benchmarks $(ARGS)

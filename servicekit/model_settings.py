@@ -7,7 +7,8 @@ from typing import Self
 from pydantic import AliasChoices, Field, model_validator
 
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.models import ModelCatalog, load_catalog
+from servicekit.model_loading import load_catalog
+from servicekit.models import ModelCatalog
 from servicekit.settings import ServiceSettings
 
 

@@ -1,45 +1,60 @@
-"""`compose/models.json`: which names a model can be asked for by, and what answers behind each.
+"""Which names a model can be asked for by, and what answers behind each: `compose/models.json`, checked.
 
     {"default": "phrasebook",
-     "aliases": {"phrasebook":  {"provider": "embedded", "model": "phrasebook"},
-                 "llama3.2:1b": {"provider": "embedded", "model": "phrasebook"},
-                 "qwen":        {"provider": "openai_compatible", "model": "qwen2.5:0.5b",
-                                 "base_url": "http://127.0.0.1:11434/v1"}}}
+     "aliases": {"phrasebook": {"provider": "embedded", "model": "phrasebook"},
+                 "qwen":       {"provider": "ollama", "model": "qwen2.5:0.5b", "fallback": "phrasebook"},
+                 "fast":       {"deployments": [{"provider": "groq", "model": "llama-3.1-8b-instant"},
+                                                {"provider": "fireworks_ai", "model": "llama-v3p1-8b-instruct"}],
+                                "parameters": {"temperature": 0.2}}}}
 
-Switching the model behind a name is an edit of one line. Unknown keys are refused, all problems at once.
+Switching the model behind a name is an edit of one line. docs/models.md has an example for each provider;
+`model_loading` reads the file.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator
 
 from servicekit.environment import PROJECT_ROOT, read_variables
-from servicekit.errors import ConfigurationError, ModelNotFoundError
+from servicekit.errors import ModelNotFoundError
 from servicekit.nearest import nearest
+from servicekit.providers import LITELLM_PROVIDERS, OWN_PROVIDERS
 
 #: GGUF files that ship with the project, by the short name that `model` may use.
 BUNDLED_MODELS = {"phrasebook": PROJECT_ROOT / "microservices" / "llm" / "phrasebook" / "phrasebook.gguf"}
+#: Where Ollama listens unless it was told otherwise.
+OLLAMA_URL = "http://127.0.0.1:11434"
 
 
-class ModelEntry(BaseModel):
-    """One alias of models.json: who answers, and with which model."""
+class Deployment(BaseModel):
+    """One model at one place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    #: `embedded`: llama.cpp in a child process; `openai_compatible`: Ollama, vLLM, TGI, FastChat, ... by URL.
-    provider: Literal["embedded", "openai_compatible"]
-    #: Embedded: a bundled name or the path of a GGUF file. Upstream: the model's name there.
+    #: `embedded`: llama.cpp in a child process; `ollama`; `openai_compatible`: vLLM, TGI, FastChat, ... by URL; or a
+    #: provider of LiteLLM: `groq`, `fireworks_ai`, `openai`, `anthropic`, ...
+    provider: str
+    #: Embedded: a bundled name or the path of a GGUF file. Elsewhere: the model's name there.
     model: str = Field(min_length=1)
-    #: Upstream only: the URL up to and including `/v1`.
+    #: Where the provider is: openai_compatible needs it, up to and including `/v1`; the others know their own.
     base_url: str | None = Field(None, pattern="^https?://[^ ]+$")
-    #: Upstream only: the *name* of the environment variable that holds the key.
+    #: The *name* of the environment variable that holds the key; LiteLLM's providers have one by default.
     api_key_env: str | None = Field(None, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    #: Sent with every request that does not say otherwise, such as `{"temperature": 0.2}`.
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("provider")
+    @classmethod
+    def _provider_is_known(cls, value: str) -> str:
+        if value in OWN_PROVIDERS or value in LITELLM_PROVIDERS:
+            return value
+        hint = nearest(value, [*OWN_PROVIDERS, *sorted(LITELLM_PROVIDERS)])
+        own = ", ".join(OWN_PROVIDERS)
+        raise ValueError(f"'{value}' is no provider.{hint} Write {own}, or one of LiteLLM's, such as groq or openai")
 
     def gguf_path(self, folder: Path) -> Path:
         """Return the file of an embedded model; relative paths start at models.json's folder.
@@ -53,14 +68,82 @@ class ModelEntry(BaseModel):
         """Whether an embedded model is named by a word that is neither a path nor a bundled model's name."""
         return self.model not in BUNDLED_MODELS and "/" not in self.model and not self.model.endswith(".gguf")
 
+    @property
+    def is_of_litellm(self) -> bool:
+        """Whether it is called through LiteLLM."""
+        return self.provider in LITELLM_PROVIDERS
+
+    @property
+    def ollama_url(self) -> str | None:
+        """The address of its Ollama, without `/v1`; None if it is none."""
+        if self.provider != "ollama":
+            return None
+        return (self.base_url or OLLAMA_URL).rstrip("/").removesuffix("/v1")
+
+    @property
+    def openai_url(self) -> str | None:
+        """The address of its OpenAI API; None where there is none to call directly."""
+        return f"{self.ollama_url}/v1" if self.ollama_url else self.base_url
+
+    @property
+    def key_variable(self) -> str | None:
+        """The name of the variable that holds its key; None if it needs none."""
+        if self.api_key_env is None and self.is_of_litellm:
+            return f"{self.provider.upper().replace('-', '_')}_API_KEY"
+        return self.api_key_env
+
     def served_name(self, folder: Path) -> str:
         """Return the name under which answers report this model; never a path."""
         return self.gguf_path(folder).stem if self.provider == "embedded" else self.model
 
     def api_key(self) -> SecretStr | None:
-        """Return the key that `api_key_env` names, None if it names none or the variable is empty."""
-        value = read_variables().get(self.api_key_env, "") if self.api_key_env else ""
+        """Return the key, None if no variable is named or it is empty."""
+        value = read_variables().get(self.key_variable, "") if self.key_variable else ""
         return SecretStr(value) if value else None
+
+
+class ModelEntry(Deployment):
+    """An alias with one deployment."""
+
+    #: The alias that answers when this one cannot.
+    fallback: str | None = None
+
+    @property
+    def deployments(self) -> tuple[Deployment, ...]:
+        """The one deployment."""
+        return (self,)
+
+    @property
+    def shared_parameters(self) -> dict[str, Any]:
+        """What all deployments are sent: nothing, since the one has its own."""
+        return {}
+
+
+class ModelGroup(BaseModel):
+    """An alias that several deployments share the work of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deployments: tuple[Deployment, ...] = Field(min_length=1)
+    #: Sent to every deployment; a deployment's own win.
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    #: The alias that answers when none of them can.
+    fallback: str | None = None
+
+    @property
+    def shared_parameters(self) -> dict[str, Any]:
+        """What all deployments are sent."""
+        return self.parameters
+
+
+def _kind_of_alias(value: object) -> str:
+    is_group = isinstance(value, ModelGroup) or (isinstance(value, dict) and "deployments" in value)
+    return "group" if is_group else "entry"
+
+
+ModelAlias = Annotated[
+    Annotated[ModelEntry, Tag("entry")] | Annotated[ModelGroup, Tag("group")], Discriminator(_kind_of_alias)
+]
 
 
 class ModelsFile(BaseModel):
@@ -70,11 +153,11 @@ class ModelsFile(BaseModel):
 
     #: The alias that answers when a request names no model; the first one if absent.
     default: str | None = None
-    aliases: dict[str, ModelEntry] = Field(min_length=1)
+    aliases: dict[str, ModelAlias] = Field(min_length=1)
 
 
 class ModelCatalog:
-    """The names that can be asked for, and the entry behind each.
+    """The names that can be asked for, and what is behind each.
 
     Besides the aliases, the name of a model itself can be asked for.
 
@@ -86,7 +169,10 @@ class ModelCatalog:
     def __init__(self, models_file: ModelsFile, folder: Path) -> None:
         self.folder = folder
         self._aliases = dict(models_file.aliases)
-        self._by_served_name = {entry.served_name(folder): entry for entry in self._aliases.values()}
+        self._by_served_name: dict[str, str] = {}
+        for alias, entry in self._aliases.items():
+            for deployment in entry.deployments:
+                self._by_served_name.setdefault(deployment.served_name(folder), alias)
         self.default_name = models_file.default or next(iter(self._aliases))
 
     @property
@@ -95,25 +181,32 @@ class ModelCatalog:
         return list(dict.fromkeys([*self._by_served_name, *self._aliases]))
 
     @property
-    def aliases(self) -> dict[str, ModelEntry]:
+    def aliases(self) -> dict[str, ModelEntry | ModelGroup]:
         """The aliases alone, in the order of the file, each with what is behind it."""
         return dict(self._aliases)
 
-    def find(self, name: str | None) -> ModelEntry:
-        """Return the entry behind a name; the default's for None or "".
+    def alias(self, name: str | None) -> ModelEntry | ModelGroup:
+        """Return what is behind a name; the default's for None or "".
 
         Raises:
             ModelNotFoundError: The name is neither an alias nor a model; the message lists those there are.
         """
         wanted = name or self.default_name
-        entry = self._aliases.get(wanted) or self._by_served_name.get(wanted)
+        entry = self._aliases.get(wanted) or self._aliases.get(self._by_served_name.get(wanted, ""))
         if entry is None:
             raise ModelNotFoundError(wanted, self.names)
         return entry
 
-    def entries(self) -> list[ModelEntry]:
-        """Return the distinct entries, in the order of the file."""
-        return list(dict.fromkeys(self._aliases.values()))
+    def find(self, name: str | None) -> Deployment:
+        """Return the first deployment behind a name; raises as `alias` does."""
+        return self.alias(name).deployments[0]
+
+    def entries(self) -> list[Deployment]:
+        """Return the distinct deployments, in the order of the file."""
+        found: list[Deployment] = []
+        for entry in self._aliases.values():
+            found += [deployment for deployment in entry.deployments if deployment not in found]
+        return found
 
     def with_upstream(self, name: str, base_url: str) -> ModelCatalog:
         """Return a catalog in which `name` is an OpenAI-compatible upstream and the default.
@@ -131,63 +224,5 @@ class ModelCatalog:
         Raises:
             ModelNotFoundError: There is no such name.
         """
-        self.find(name)
+        self.alias(name)
         return ModelCatalog(ModelsFile(default=name, aliases=self._aliases), self.folder)
-
-
-def load_catalog(path: Path) -> ModelCatalog:
-    """Read and check models.json.
-
-    Raises:
-        ConfigurationError: Missing, no JSON, or values that do not fit: every problem with its place.
-    """
-    try:
-        models_file = ModelsFile.model_validate(orjson.loads(path.read_bytes()))
-    except OSError as exc:
-        raise ConfigurationError(f"{path}: cannot be read ({exc.strerror}). Set MODELS_FILE.") from exc
-    except orjson.JSONDecodeError as exc:
-        raise ConfigurationError(f"{path}:{exc.lineno}:{exc.colno}: not valid JSON: {exc.msg}.") from exc
-    except ValidationError as exc:
-        raise ConfigurationError(*_problems(path, exc)) from exc
-    problems = _cross_problems(path, models_file)
-    if problems:
-        raise ConfigurationError(*problems)
-    return ModelCatalog(models_file, path.resolve().parent)
-
-
-def _problems(path: Path, exc: ValidationError) -> list[str]:
-    """Describe the problems of single values; a mistyped key is told of once, not as a missing one besides."""
-    errors = exc.errors(include_url=False)
-    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-    return [_sentence(path, error) for error in errors if error["type"] != "missing" or not unknown]
-
-
-def _sentence(path: Path, error: ErrorDetails) -> str:
-    place = ".".join(str(part) for part in error["loc"]) or "the file"
-    key = str(error["loc"][-1]) if error["loc"] else ""
-    if error["type"] == "extra_forbidden":
-        keys = list(ModelEntry.model_fields if len(error["loc"]) > 1 else ModelsFile.model_fields)
-        return (
-            f"{path}: {place}: the key '{key}' is not known here.{nearest(key, keys)} The keys are {', '.join(keys)}."
-        )
-    if error["type"] == "literal_error":
-        providers = ["embedded", "openai_compatible"]
-        found = str(error["input"])
-        names = " or ".join(providers)
-        return f"{path}: {place}: '{found}' is no provider.{nearest(found, providers)} Write {names}."
-    return f"{path}: {place}: {error['msg']}; found {error['input']!r}."
-
-
-def _cross_problems(path: Path, models_file: ModelsFile) -> list[str]:
-    problems = []
-    if models_file.default is not None and models_file.default not in models_file.aliases:
-        names = ", ".join(models_file.aliases)
-        problems.append(f"{path}: default: '{models_file.default}' is no alias. Name one of: {names}.")
-    for alias, entry in models_file.aliases.items():
-        place = f"{path}: aliases.{alias}"
-        if entry.provider == "openai_compatible" and entry.base_url is None:
-            problems.append(f"{place}: openai_compatible needs a base_url, ending in /v1.")
-        if entry.provider == "embedded" and entry.names_nothing:
-            hint = nearest(entry.model, BUNDLED_MODELS)
-            problems.append(f"{place}: '{entry.model}' is neither a .gguf file nor a model that ships with us.{hint}")
-    return problems

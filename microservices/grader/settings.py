@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.models import ModelCatalog, load_catalog
+from servicekit.model_loading import load_catalog
+from servicekit.models import ModelCatalog
 from servicekit.settings import ServiceSettings
 
 

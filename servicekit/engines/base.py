@@ -20,8 +20,10 @@ class Engine(Protocol):
     model: str
     #: Who owns the model, for `/v1/models`.
     owner: str
-    #: What a service must know to use the model well; None for a general chat model. Known once started.
-    profile: ModelProfile | None
+
+    @property
+    def profile(self) -> ModelProfile | None:
+        """What a service must know to use the model well; None for a general chat model. Known once started."""
 
     async def start(self) -> None:
         """Make ready to answer.

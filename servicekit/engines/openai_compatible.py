@@ -115,7 +115,8 @@ class OpenAICompatibleEngine:
             ServiceError: Whatever went wrong, also after chunks were yielded.
         """
         headers = self._headers(context.headers())
-        async with aclosing(self._chat.stream(self._body(payload), headers, self._timeouts(context))) as batches:
+        stream = self._chat.stream(self._body(payload), headers, self._timeouts(context))
+        async with aclosing(stream.batches()) as batches:
             async for batch in batches:
                 for chunk in batch.documents():
                     yield chunk

@@ -1,4 +1,4 @@
-"""From models.json to running engines: one for each distinct entry, however many names it has."""
+"""From models.json to running engines: one for each distinct deployment, however many names it has."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import orjson
+
 from servicekit.engines.base import Engine
 from servicekit.engines.embedded import EmbeddedEngine
+from servicekit.engines.litellm_engine import LiteLLMEngine
+from servicekit.engines.litellm_thread import LiteLLMThread
 from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.openai_compatible import OpenAICompatibleEngine, Upstream
+from servicekit.engines.shared import Member, SharedEngine
 from servicekit.errors import ConfigurationError, ModelNotFoundError
 from servicekit.http.client import HttpClient, Timeouts
-from servicekit.models import ModelCatalog, ModelEntry
+from servicekit.models import Deployment, ModelCatalog, ModelEntry, ModelGroup
 
 _log = logging.getLogger(__name__)
 
@@ -48,15 +53,14 @@ class EngineRegistry:
         self._options = options
         self._timeouts = timeouts or Timeouts()
         self._announced: set[str] = set()
-        wanted = {_key(catalog.find(name), catalog.folder) for name in names or ()}
-        engines: dict[_Key, Engine] = {}
+        self._litellm = LiteLLMThread()
+        self._engines: dict[_Key, Engine] = {}
+        self._shared: dict[bytes, Engine] = {}
+        wanted = {self._signature(catalog.alias(name)) for name in names or ()}
         self._by_name: dict[str, Engine] = {}
         for name in catalog.names:
-            entry = catalog.find(name)
-            key = _key(entry, catalog.folder)
-            if names is None or key in wanted:
-                self._by_name[name] = engines.setdefault(key, self._make(entry))
-        self._engines = list(engines.values())
+            if names is None or self._signature(catalog.alias(name)) in wanted:
+                self._by_name[name] = self._engine_behind(name)
 
     async def start(self) -> None:
         """Start every engine, all at the same time; if one fails, none is left running.
@@ -64,8 +68,9 @@ class EngineRegistry:
         Raises:
             ConfigurationError: With the problems of all engines.
         """
+        engines = self._engines.values()
         try:
-            results = await asyncio.gather(*(engine.start() for engine in self._engines), return_exceptions=True)
+            results = await asyncio.gather(*(engine.start() for engine in engines), return_exceptions=True)
             _raise_all([result for result in results if isinstance(result, BaseException)])
         except BaseException:
             await self.close()
@@ -73,7 +78,8 @@ class EngineRegistry:
 
     async def close(self) -> None:
         """Close every engine, all at the same time."""
-        await asyncio.gather(*(engine.close() for engine in self._engines))
+        await asyncio.gather(*(engine.close() for engine in self._engines.values()))
+        await self._litellm.close()
 
     def engine_for(self, name: str | None) -> Engine:
         """Return the engine that answers for a name; the default's for None or "".
@@ -110,15 +116,44 @@ class EngineRegistry:
         problem = await self.engine_of(self._catalog.default_name).problem()
         return [] if problem is None else [problem]
 
-    def _make(self, entry: ModelEntry) -> Engine:
-        if entry.provider == "embedded":
-            return EmbeddedEngine(entry.gguf_path(self._catalog.folder), self._client, self._options, self._timeouts)
-        assert entry.base_url is not None  # models.json's loader insists on it  # noqa: S101
+    def _signature(self, alias: ModelEntry | ModelGroup) -> bytes:
+        """Return what is the same for two names exactly if the same answers for them."""
+        keys = [(*_key(item, self._catalog.folder), item.parameters) for item in alias.deployments]
+        return orjson.dumps([keys, alias.shared_parameters, alias.fallback], option=orjson.OPT_SORT_KEYS)
+
+    def _engine_behind(self, name: str) -> Engine:
+        """Return who answers for a name: a deployment's own engine, or one that shares the work among several."""
+        alias = self._catalog.alias(name)
+        members = [
+            Member(self._engine(item), {**alias.shared_parameters, **item.parameters}) for item in alias.deployments
+        ]
+        if len(members) == 1 and alias.fallback is None and not members[0].parameters:
+            return members[0].engine
+        signature = self._signature(alias)
+        if signature not in self._shared:
+            fallback = self._engine_behind(alias.fallback) if alias.fallback is not None else None
+            self._shared[signature] = SharedEngine(name, members, fallback)
+        return self._shared[signature]
+
+    def _engine(self, deployment: Deployment) -> Engine:
+        """Return the engine of a deployment, made when it is first asked for."""
+        key = _key(deployment, self._catalog.folder)
+        if key not in self._engines:
+            self._engines[key] = self._make(deployment)
+        return self._engines[key]
+
+    def _make(self, deployment: Deployment) -> Engine:
+        if deployment.provider == "embedded":
+            path = deployment.gguf_path(self._catalog.folder)
+            return EmbeddedEngine(path, self._client, self._options, self._timeouts)
+        if deployment.is_of_litellm:
+            return LiteLLMEngine(deployment, self._litellm, self._timeouts)
+        assert deployment.openai_url is not None  # models.json's loader insists on it  # noqa: S101
         upstream = Upstream(
-            model=entry.model,
-            base_url=entry.base_url,
-            label=f"the upstream of model '{entry.model}'",
-            api_key=entry.api_key(),
+            model=deployment.model,
+            base_url=deployment.openai_url,
+            label=f"the upstream of model '{deployment.model}'",
+            api_key=deployment.api_key(),
             timeouts=self._timeouts,
         )
         return OpenAICompatibleEngine(upstream, self._client)
@@ -135,7 +170,8 @@ def _raise_all(failures: Sequence[BaseException]) -> None:
         raise ConfigurationError(*problems)
 
 
-def _key(entry: ModelEntry, folder: Path) -> _Key:
-    if entry.provider == "embedded":
-        return (entry.provider, str(entry.gguf_path(folder)))
-    return (entry.provider, entry.model, entry.base_url or "", entry.api_key_env or "")
+def _key(deployment: Deployment, folder: Path) -> _Key:
+    if deployment.provider == "embedded":
+        return (deployment.provider, str(deployment.gguf_path(folder)))
+    address = deployment.openai_url or ""
+    return (deployment.provider, deployment.model, address, deployment.key_variable or "")

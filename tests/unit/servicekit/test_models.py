@@ -10,7 +10,8 @@ import pytest
 
 from servicekit.environment import PROJECT_ROOT
 from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.models import BUNDLED_MODELS, ModelCatalog, ModelEntry, load_catalog
+from servicekit.model_loading import load_catalog
+from servicekit.models import BUNDLED_MODELS, ModelCatalog, ModelEntry
 
 EMBEDDED = {"provider": "embedded", "model": "phrasebook"}
 UPSTREAM = {"provider": "openai_compatible", "model": "qwen2.5:0.5b", "base_url": "http://127.0.0.1:11434/v1"}
@@ -71,6 +72,84 @@ def test_load_catalog_tells_every_problem_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_catalog(path)
     assert len(caught.value.problems) == 3
+
+
+def test_load_catalog_names_the_line_of_each_problem(tmp_path: Path) -> None:
+    """Problems of single values and those between values, all at once, each in its line."""
+    text = b"""{
+  "default": "nobody",
+  "aliases": {
+    "a": {"provider": "groqq", "model": "x"},
+    "b": {"provider": "groq", "model": "x",
+          "fallback": "c"},
+    "c": {"deployments": [
+            {"provider": "groq", "model": "x", "parameters": {"temperature": 7}},
+            {"provider": "openai_compatible", "model": "y"},
+            {"provider": "embedded", "model": "phrasebook", "api_key": "sk-1"}],
+          "fallback": "b"},
+    "d": {"deployments": [
+            {"provider": "openai_compatible", "model": "y"},
+            {"provider": "groq", "model": "x",
+             "parameters": {"temperature": 7, "model": "z"}}],
+          "fallback": "nowhere"},
+    "d": {"provider": "embedded", "model": "phrasebook", "base_url": "http://h:1"},
+    "e": {"provider": "ollama", "model": "x", "fallback": "e"}
+  }
+}"""
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(_write(tmp_path, text))
+    told = [problem.removeprefix(f"{tmp_path}/models.json:") for problem in caught.value.problems]
+    assert [line.split(": ", 2)[:2] for line in told] == [
+        ["17", "aliases.d"],
+        ["4", "aliases.a.provider"],
+        ["10", "aliases.c.deployments.2.api_key"],
+        ["2", "default"],
+        ["17", "aliases.d.base_url"],
+        ["18", "aliases.e.fallback"],
+    ]
+    assert "'groqq' is no provider. Did you mean 'groq'?" in told[1]
+    assert "The keys are provider, model, base_url, api_key_env, parameters." in told[2]
+    assert "e > e" in told[5]
+
+
+def test_load_catalog_checks_what_several_deployments_say(tmp_path: Path) -> None:
+    """Default parameters, missing addresses, fallbacks in a ring."""
+    group = {
+        "deployments": [UPSTREAM, {**UPSTREAM, "base_url": None, "parameters": {"temperature": 7, "model": "z"}}],
+        "fallback": "a",
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        _catalog(tmp_path, a={**EMBEDDED, "fallback": "g"}, g=group)
+    text = str(caught.value)
+    assert "aliases.a.fallback: it leads back to itself: a > g > a." in text
+    assert "aliases.g.deployments.1.parameters.temperature: temperature: expected" in text
+    assert "aliases.g.deployments.1.parameters.model: each request says this itself" in text
+    assert "aliases.g.deployments.1: openai_compatible needs a base_url" in text
+
+
+def test_catalog_finds_a_group_by_the_name_of_each_of_its_models(tmp_path: Path) -> None:
+    """Its first deployment is the one that is told of."""
+    catalog = _catalog(tmp_path, g={"deployments": [UPSTREAM, EMBEDDED]})
+    assert catalog.names == ["qwen2.5:0.5b", "phrasebook", "g"]
+    assert catalog.alias("phrasebook") is catalog.alias("g")
+    assert catalog.find("g").model == "qwen2.5:0.5b"
+    assert len(catalog.entries()) == 2
+
+
+@pytest.mark.parametrize("base_url", [None, "http://h:1", "http://h:1/", "http://h:1/v1"])
+def test_ollama_s_address_comes_with_and_without_v1(base_url: str | None) -> None:
+    """Without one it is where Ollama listens by itself."""
+    entry = ModelEntry(provider="ollama", model="m", base_url=base_url)
+    root = "http://h:1" if base_url else "http://127.0.0.1:11434"
+    assert (entry.ollama_url, entry.openai_url) == (root, f"{root}/v1")
+
+
+def test_a_provider_of_litellm_has_a_key_variable_of_its_own() -> None:
+    """As the provider's own documentation names it; models.json may name another."""
+    entry = {"provider": "fireworks_ai", "model": "m"}
+    assert ModelEntry.model_validate(entry).key_variable == "FIREWORKS_AI_API_KEY"
+    assert ModelEntry.model_validate({**entry, "api_key_env": "MINE"}).key_variable == "MINE"
+    assert ModelEntry.model_validate(UPSTREAM).key_variable is None
 
 
 def test_load_catalog_says_that_the_file_cannot_be_read(tmp_path: Path) -> None:
