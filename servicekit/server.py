@@ -77,18 +77,24 @@ class _Server(uvicorn.Server):
         self._tell_started()
 
 
-async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: float, started: Callable[[], None]) -> None:
-    config = uvicorn.Config(
+def server_config(app: FastAPI, drain_seconds: float) -> uvicorn.Config:
+    """Return how uvicorn serves our applications; their lifespans run around it."""
+    return uvicorn.Config(
         app,
         lifespan="off",
         log_config=None,
         access_log=False,
         http=ClientConnectionProtocol,
+        ws="none",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
         server_header=False,
         proxy_headers=False,  # nothing here reads the client's address
     )
+
+
+async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: float, started: Callable[[], None]) -> None:
+    config = server_config(app, drain_seconds)
     async with app.router.lifespan_context(app):
         # uvicorn raises the signal again once it has shut down; without handlers of ours that would be the
         # process's end by signal instead of exit code 0.

@@ -61,7 +61,12 @@ class StreamPart(NamedTuple):
 
 
 class NodeStream(Protocol):
-    """A node's streamed output. Iterate it to its end, then read `output`; or close it."""
+    """A node's streamed output. Iterate it to its end, then read `output`; or close it.
+
+    It may have `relay_to(sink)`: offers to a sink the encoded events that add text and nothing else, at the moment they
+    arrive, while a reader waits for the next part. What the sink leaves, by returning False, and all else are still
+    parts; so the order stays, and `output` has all of it.
+    """
 
     def parts(self) -> AsyncGenerator[StreamPart]:
         """Yield the stream; the first item comes with the first event, errors before it have no item."""

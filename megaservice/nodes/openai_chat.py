@@ -14,11 +14,10 @@ from megaservice.pipeline.spec import History, NodeSpec, SystemMessage
 from megaservice.pipeline.templates import PromptTemplate
 from servicekit.errors import InvalidRequestError, ServiceError
 from servicekit.http.client import HttpClient, Target
+from servicekit.http.response import Sink
 from servicekit.openai.assembler import ChatAssembler
 from servicekit.openai.chat import last_user_text, text_of
-from servicekit.openai.chunks import ParsedChunks
-from servicekit.openai.plain_form import PlainChunks
-from servicekit.openai.upstream import ChatUpstream
+from servicekit.openai.upstream import ChatStream, ChatUpstream
 
 #: What a request says to the gateway and not to the model.
 _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
@@ -149,16 +148,27 @@ class ChatNodeStream:
     """The streamed answer of a chat node.
 
     Args:
-        batches: The chunks of each read.
+        stream: The upstream's.
     """
 
-    def __init__(self, batches: AsyncGenerator[ParsedChunks | PlainChunks]) -> None:
-        self._batches = batches
+    def __init__(self, stream: ChatStream) -> None:
+        self._stream = stream
         self._assembled = ChatAssembler()
+
+    def relay_to(self, sink: Sink) -> None:
+        """Offer to a sink the parts that add text and nothing else; see `NodeStream`."""
+
+        def take(events: bytes, text: str) -> bool:
+            if not sink(events):
+                return False
+            self._assembled.add_text(text)
+            return True
+
+        self._stream.relay_to(take)
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
         """Yield the events of each read; the usage is kept back for the stream's last event."""
-        async with aclosing(self._batches) as batches:
+        async with aclosing(self._stream.batches()) as batches:
             async for batch in batches:
                 text = batch.text
                 if text is None:

@@ -12,6 +12,7 @@ from megaservice.nodes.limiter import Limiter
 from megaservice.nodes.retrying import try_endpoints
 from megaservice.pipeline.spec import STREAMING, NodeSpec
 from servicekit.errors import OverloadedError, RateLimitedError, ServiceError, UpstreamBadResponseError, UpstreamError
+from servicekit.http.response import Sink
 
 #: What another node may do better.
 _FALLBACK_ERRORS = (UpstreamError, RateLimitedError, OverloadedError)
@@ -91,6 +92,12 @@ class _ResilientStream:
                 if self._endpoint is not None:
                     self._endpoint.failed()
                 raise
+
+    def relay_to(self, sink: Sink) -> None:
+        """Offer parts to a sink, see `NodeStream`; after the first part, when it is known which stream answers."""
+        relay = getattr(self._stream, "relay_to", None)
+        if relay is not None:
+            relay(sink)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the stream that answered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -12,7 +13,13 @@ from starlette.types import Receive, Scope, Send
 from megaservice.orchestration.generator_thread import Rewrite, all_of, rewritten
 from servicekit.asgi.errors import as_service_error
 from servicekit.asgi.event_stream import error_event
+from servicekit.errors import ServiceError
+from servicekit.http.response import Sink
 from servicekit.sse import DONE_EVENT
+
+if TYPE_CHECKING:
+    from megaservice.orchestration.chain_run import ChainRun
+    from megaservice.orchestration.run import PipelineRun
 
 MEDIA_TYPE = "text/event-stream"
 
@@ -26,13 +33,22 @@ class AnswerStream:
     Args:
         events: The answer's events.
         leave: Ends the run's part in it; safe to call twice.
+        relay: Offers the events to a sink, where the run can.
     """
 
-    def __init__(self, events: AsyncGenerator[bytes], leave: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        events: AsyncGenerator[bytes],
+        leave: Callable[[], Awaitable[None]],
+        relay: Callable[[Sink], None] | None = None,
+    ) -> None:
         self._events = events
+        self._relay = relay
         self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Future[None] | None = None
+        #: What ended it, if it failed.
+        self.failure: ServiceError | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -46,10 +62,16 @@ class AnswerStream:
             if isinstance(exc, StopAsyncIteration):
                 raise
             # The answer has begun: the error can only be an event, after which the generator has ended.
-            return error_event(as_service_error(exc))
+            self.failure = as_service_error(exc)
+            return error_event(self.failure)
         except BaseException:
             await self.aclose()
             raise
+
+    def relay_to(self, sink: Sink) -> None:
+        """Offer events to a sink at the moment they arrive, while somebody waits for the next one."""
+        if self._relay is not None:
+            self._relay(sink)
 
     async def aclose(self) -> None:
         """Cancel what still runs."""
@@ -64,7 +86,13 @@ class AnswerStream:
 
 
 class AnswerResponse(StreamingResponse):
-    """A `StreamingResponse` that closes its stream when the client has left."""
+    """A `StreamingResponse` that closes its stream when the client has left.
+
+    Attributes:
+        run: What the stream is made of; None where its parts are not to be told.
+    """
+
+    run: PipelineRun | ChainRun | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""

@@ -165,7 +165,9 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         pipeline = self._own_pipeline
         run = self._run(pipeline, inputs, context)
         if inputs.get("stream"):
-            return await _streamed(run)
+            response = await _streamed(run)
+            response.run = run  # tells its outputs once the stream is over
+            return response
         return compose_answer(pipeline, await run.finish(), run.attempts)
 
     async def close(self) -> None:
@@ -242,7 +244,9 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
 async def _streamed(run: PipelineRun | ChainRun) -> AnswerResponse:
     stream, first = await run.start_stream()
     headers = dict(stream.headers()) if stream else None
-    return AnswerResponse(AnswerStream(run.events(first), run.close), media_type=MEDIA_TYPE, headers=headers)
+    relay = run.relay_to if isinstance(run, ChainRun) else None
+    body = AnswerStream(run.events(first), run.close, relay)
+    return AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _with_explicit_parameters(inputs: Mapping[str, Any] | BaseModel, parameters: LLMParams | None) -> Mapping[str, Any]:

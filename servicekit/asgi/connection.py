@@ -74,6 +74,7 @@ class HeadHoldingTransport:
         self._loop = loop
         self._held = b""
         self.is_closing = transport.is_closing
+        self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading

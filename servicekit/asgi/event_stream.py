@@ -31,6 +31,8 @@ class EventSource(Protocol):
     async def __anext__(self) -> bytes:
         """Return the next encoded event(s)."""
 
+    #: May have `relay_to(sink)` besides: offers events to a sink at the moment they arrive, while `__anext__` waits.
+
     async def aclose(self) -> None:
         """Cancel whatever makes the events; safe to call at any time, and twice."""
 
@@ -108,6 +110,9 @@ class EventStreamResponse(Response):
     async def _send_all(self, connection: ClientConnection | None, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await self._send_part(connection, send, self._first_events)
+        relay = getattr(self._events, "relay_to", None)
+        if connection is not None and relay is not None:
+            relay(connection.write_part)
         sent = 0
         try:
             async for encoded in self._events:

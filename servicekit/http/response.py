@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 
 from servicekit.http.call import Target
 from servicekit.http.failures import too_large
+
+#: Takes a part of a body at the moment it arrives; False leaves it to whoever reads the body.
+Sink = Callable[[bytes], bool]
 
 #: How long the end of a finished body is waited for; after it the connection is closed instead of kept.
 DRAIN_SECONDS = 0.05
@@ -52,6 +55,17 @@ class UpstreamResponse(ABC):
             UpstreamTimeoutError: The first-byte, idle or total time-out ran out.
             UpstreamBadResponseError: The body was cut.
         """
+
+    def relay_to(self, sink: Sink) -> None:
+        """Offer parts to a sink while a reader waits for one, so that it need not be woken for those that it takes.
+
+        A part that the sink leaves, and the body's end, come to the reader as ever; so parts keep their order. A
+        transport that cannot do this does nothing.
+
+        Args:
+            sink: Called on the event loop; must not block or raise.
+        """
+        del sink
 
     @abstractmethod
     async def drain(self) -> None:

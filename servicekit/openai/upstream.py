@@ -7,7 +7,7 @@ microservice).
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import orjson
@@ -23,6 +23,8 @@ from servicekit.sse import ServerSentEvent, SseDecoder
 
 #: Turns an answer with an error status, and its body, into our error.
 Explain = Callable[[UpstreamResponse, bytes], Awaitable[ServiceError]]
+#: Takes events, encoded, and the text that they add; False leaves them to whoever reads the stream.
+TextSink = Callable[[bytes, str], bool]
 
 
 class ChatUpstream:
@@ -61,37 +63,12 @@ class ChatUpstream:
             raise await self._explain(response, body)
         return read_completion(body, self._target, self._model)
 
-    async def stream(
-        self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts
-    ) -> AsyncGenerator[ParsedChunks | PlainChunks]:
-        """Ask for a stream and yield the chunks of each read; the last one carries `usage` with empty `choices`.
-
-        Closing the generator cancels the upstream's work. Arguments as in `complete`.
-
-        Raises:
-            ServiceError: Any failure before or within the stream; a stream that just stops, or says nothing, is one.
-        """
+    def stream(self, payload: Mapping[str, Any], headers: Mapping[str, str], timeouts: Timeouts) -> ChatStream:
+        """Return the streamed answer; the request goes out when it is read. Arguments as in `complete`."""
         options = {**(payload.get("stream_options") or {}), "include_usage": True}
         body = orjson.dumps({**payload, "stream": True, "stream_options": options})
-        async with self._http.open(
-            "POST", self._target, body=body, headers=_json(headers), timeouts=timeouts
-        ) as response:
-            await self._check_stream(response)
-            decoder, reader = SseDecoder(), ChunkReader(self._target, self._model)
-            async with aclosing(response.iter_bytes()) as reads:
-                async for data in reads:
-                    form = reader.plain_form
-                    text = form.text_of(data) if form is not None and decoder.is_between_events else None
-                    if text is not None:
-                        yield PlainChunks(data, text)
-                        continue
-                    for chunks in _chunks_before_failure(decoder.feed(data), reader):
-                        yield ParsedChunks(chunks)
-                    if reader.done:
-                        break
-            if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
-                yield ParsedChunks(rest)
-            await response.drain()
+        block = self._http.open("POST", self._target, body=body, headers=_json(headers), timeouts=timeouts)
+        return ChatStream(block, ChunkReader(self._target, self._model), self._check_stream)
 
     async def _check_stream(self, response: UpstreamResponse) -> None:
         """Raise unless the answer is an event stream."""
@@ -103,6 +80,73 @@ class ChatUpstream:
 
     async def _own_words(self, response: UpstreamResponse, body: bytes) -> ServiceError:
         return error_from_answer(self._target, response.status, response.headers, body)
+
+
+class ChatStream:
+    """One streamed answer.
+
+    Args:
+        block: The call.
+        reader: Checks its chunks.
+        check: Raises unless the answer is an event stream.
+    """
+
+    def __init__(
+        self,
+        block: AbstractAsyncContextManager[UpstreamResponse],
+        reader: ChunkReader,
+        check: Callable[[UpstreamResponse], Awaitable[None]],
+    ) -> None:
+        self._block = block
+        self._reader = reader
+        self._check = check
+        self._decoder = SseDecoder()
+        self._sink: TextSink | None = None
+
+    def relay_to(self, sink: TextSink) -> None:
+        """Offer to a sink what adds text and nothing else, as it arrives; all else is still in `batches`.
+
+        Args:
+            sink: Takes events and their text; False leaves them to whoever reads the batches.
+        """
+        self._sink = sink
+
+    async def batches(self) -> AsyncGenerator[ParsedChunks | PlainChunks]:
+        """Yield the chunks of each read; the last one carries `usage` with empty `choices`.
+
+        Closing the generator cancels the upstream's work.
+
+        Raises:
+            ServiceError: Any failure before or within the stream; a stream that just stops, or says nothing, is one.
+        """
+        decoder, reader = self._decoder, self._reader
+        async with self._block as response:
+            await self._check(response)
+            is_relayed = False
+            async with aclosing(response.iter_bytes()) as reads:
+                async for data in reads:
+                    if (text := self._plain_text(data)) is not None:
+                        yield PlainChunks(data, text)
+                        if self._sink is not None and not is_relayed:
+                            is_relayed = True
+                            response.relay_to(self._relayed)
+                        continue
+                    for chunks in _chunks_before_failure(decoder.feed(data), reader):
+                        yield ParsedChunks(chunks)
+                    if reader.done:
+                        break
+            if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
+                yield ParsedChunks(rest)
+            await response.drain()
+
+    def _plain_text(self, data: bytes) -> str | None:
+        """Return the text of a read that adds text and nothing else; None of any other."""
+        form = self._reader.plain_form
+        return form.text_of(data) if form is not None and self._decoder.is_between_events else None
+
+    def _relayed(self, data: bytes) -> bool:
+        text = self._plain_text(data)
+        return text is not None and self._sink is not None and self._sink(data, text)
 
 
 def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[ChatObject]]:

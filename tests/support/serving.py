@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 import uvicorn
 from fastapi import FastAPI
 
+from servicekit.server import server_config
+
 _POLL_SECONDS = 0.005
 _DRAIN_SECONDS = 1.0
 
@@ -20,7 +22,7 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
-        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, ws="none")
+        config = server_config(app, _DRAIN_SECONDS)
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)

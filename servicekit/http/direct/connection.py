@@ -10,6 +10,7 @@ import httptools
 
 if TYPE_CHECKING:
     from servicekit.http.direct.pool import Origin
+    from servicekit.http.response import Sink
 
 #: Above this, reading pauses until the body's reader has taken what there is.
 _MOST_BUFFERED_BYTES = 256 * 1024
@@ -45,6 +46,7 @@ class Connection(asyncio.Protocol):
         error: What the socket said when it broke; None for an orderly end.
         garbage: Why what came is not HTTP; None while it is.
         idle_since: When it was put into the pool, on the loop's clock.
+        relay: Is offered what arrives while the reader waits; see `UpstreamResponse.relay_to`.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class Connection(asyncio.Protocol):
         "is_complete",
         "loop",
         "origin",
+        "relay",
         "status",
     )
 
@@ -95,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._is_busy = self._keeps_alive = self.has_head = self.is_complete = self.has_answered = False
         self.is_closed = False
         self.headers: dict[str, str] = {}
+        self.relay: Sink | None = None
         self.error: Exception | None = None
         self.garbage: str | None = None
 
@@ -113,6 +117,7 @@ class Connection(asyncio.Protocol):
         self.headers = {}
         self.has_head = self.is_complete = self.has_answered = self._informational = False
         self._is_busy = True
+        self.relay = None
         self._is_head_request = method == "HEAD"
         self._keeps_alive = not closes
         transport = self._transport
@@ -142,6 +147,10 @@ class Connection(asyncio.Protocol):
             self._set_timer()
         return waiter
 
+    def put_off(self, deadline: float) -> None:
+        """Move the deadline of the wait that is under way; a timer that fires before it looks again."""
+        self._deadline = deadline
+
     @property
     def has_body(self) -> bool:
         """Whether a part of the body can be taken now."""
@@ -160,6 +169,7 @@ class Connection(asyncio.Protocol):
     def finish(self) -> bool:
         """End the exchange; return whether the connection can carry another one. If not, it is closed."""
         self._is_busy = False
+        self.relay = None
         self._parts.clear()
         self._parts_bytes = 0
         self._waiter = None
@@ -215,6 +225,8 @@ class Connection(asyncio.Protocol):
             self._not_http(f"more than {_MOST_OVERHEAD_BYTES} bytes of headers")
         if self._parts_bytes > _MOST_BUFFERED_BYTES and not self._reading_paused:
             self._pause_reading()
+        if self._is_relayed():
+            return
         if self.has_head or self.garbage is not None:
             self._wake()
 
@@ -288,6 +300,20 @@ class Connection(asyncio.Protocol):
     def _loosen(self) -> None:
         """Take a bare LF for a line's end (RFC 9112, section 2.2), and blanks behind a chunk's size."""
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True)
+
+    def _is_relayed(self) -> bool:
+        """Give what arrived to the relay, if there is one; return whether it took it.
+
+        Only while the reader waits: then all that came before has gone its way, and the order stays.
+        """
+        relay, parts = self.relay, self._parts
+        if relay is None or self._waiter is None or not parts or self.is_complete or self.garbage is not None:
+            return False
+        if not relay(parts[0] if len(parts) == 1 else b"".join(parts)):
+            return False
+        parts.clear()
+        self._parts_bytes = 0
+        return True
 
     def _wake(self) -> None:
         waiter = self._waiter

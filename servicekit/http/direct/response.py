@@ -9,7 +9,7 @@ from servicekit.http import failures
 from servicekit.http.call import Target, Timeouts
 from servicekit.http.direct.connection import Connection
 from servicekit.http.direct.decoding import Decoder, DecodingError, decoder_for
-from servicekit.http.response import DRAIN_SECONDS, UpstreamResponse
+from servicekit.http.response import DRAIN_SECONDS, Sink, UpstreamResponse
 
 
 class DirectResponse(UpstreamResponse):
@@ -65,6 +65,22 @@ class DirectResponse(UpstreamResponse):
         except DecodingError as exc:
             raise failures.not_http(self._target, str(exc)) from exc
         self._check_end(decoder)
+
+    def relay_to(self, sink: Sink) -> None:
+        """Offer parts to a sink, see the base class; what it takes puts the idle time-out off, as a read does."""
+        connection = self._connection
+        if connection is None or "content-encoding" in self.headers:
+            return
+        loop, idle_seconds = self._loop, self._timeouts.idle_seconds
+        last = self._started + self._timeouts.total_seconds
+
+        def relay(part: bytes) -> bool:
+            if not sink(part):
+                return False
+            connection.put_off(min(loop.time() + idle_seconds, last))
+            return True
+
+        connection.relay = relay
 
     async def drain(self) -> None:
         """Wait briefly for the end of the body, see the base class."""
