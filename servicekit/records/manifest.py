@@ -1,0 +1,60 @@
+"""What ran: the commit, Python, the platform, the packages and the configuration."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from servicekit.version import VERSION
+
+
+def make_manifest(run_id: str, service: str, config: dict[str, Any], root: Path) -> dict[str, Any]:
+    """Return the manifest of this process; takes a tenth of a second.
+
+    Args:
+        run_id: Of the run.
+        service: What runs.
+        config: Its settings, without secrets.
+        root: The checkout.
+    """
+    packages = {str(package.metadata["Name"]): package.version for package in distributions()}
+    return {
+        "run_id": run_id,
+        "service": service,
+        "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "version": VERSION,
+        "git_sha": git_sha(root),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "dependencies": dict(sorted(packages.items(), key=lambda package: package[0].lower())),
+        "config": config,
+    }
+
+
+def git_sha(root: Path) -> str | None:
+    """Return the commit that is checked out, without asking git; None where there is no repository."""
+    try:
+        folder = root / ".git"
+        if folder.is_file():  # a worktree: its folder lies elsewhere
+            folder = root / folder.read_text("utf-8").removeprefix("gitdir:").strip()
+        head = (folder / "HEAD").read_text("utf-8").strip()
+        if not head.startswith("ref: "):
+            return head
+        common = folder / "commondir"
+        shared = folder / common.read_text("utf-8").strip() if common.is_file() else folder
+        return _commit_of(shared, head.removeprefix("ref: "))
+    except OSError:
+        return None
+
+
+def _commit_of(folder: Path, reference: str) -> str | None:
+    loose = folder / reference
+    if loose.is_file():
+        return loose.read_text("utf-8").strip()
+    for line in (folder / "packed-refs").read_text("utf-8").splitlines():
+        if line.endswith(f" {reference}"):
+            return line.split(" ", 1)[0]
+    return None
