@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
-from fastapi.responses import StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
+from megaservice.interactions import Interaction, interaction_of
+from megaservice.orchestration.answer_stream import AnswerResponse, AnswerStream
 from megaservice.orchestration.orchestrator import ServiceOrchestrator
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import Dependency
 from servicekit.asgi.disconnect import until_disconnect
-from servicekit.asgi.event_stream import EventSource, open_event_stream
-from servicekit.asgi.exchange import call_context
+from servicekit.asgi.event_stream import open_event_stream
+from servicekit.asgi.exchange import call_context, exchange_of
 from servicekit.asgi.json_answer import send_json
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
@@ -30,14 +32,22 @@ class Gateway:
         pipeline: Checked.
         http: The process's connection pool.
         request_timeout_seconds: The deadline of requests that bring none.
+        record: Is told of each request that is over; must not block.
     """
 
-    def __init__(self, pipeline: Pipeline, http: HttpClient, request_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        http: HttpClient,
+        request_timeout_seconds: float,
+        record: Callable[[Interaction], None] | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.megaservice = ServiceOrchestrator.for_pipeline(pipeline, http)
         #: How many requests it answers at this moment; one that was replaced drains meanwhile.
         self.running = 0
         self._request_timeout_seconds = request_timeout_seconds
+        self._record = record
         self._passed_headers = sorted({name for node in pipeline.spec.nodes.values() for name in node.headers})
 
     @property
@@ -58,16 +68,28 @@ class Gateway:
             ServiceError: Nothing was sent yet; the status says why.
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
-        context = self._context(scope)
-        answer = await until_disconnect(scope, receive, self.megaservice.answer(self._inputs(body), context))
-        if isinstance(answer, StreamingResponse):
-            headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
-            events = cast("EventSource", answer.body_iterator)
-            response = await open_event_stream(scope, receive, events, headers, context.deadline)
-            await response(scope, receive, send)
-            return
-        notice = answer.get("notice")
-        await send_json(send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
+        context, inputs = self._context(scope), self._inputs(body)
+        answer: dict[str, Any] | AnswerResponse | None = None
+        failure: BaseException | None = None
+        try:
+            answer = await until_disconnect(scope, receive, self.megaservice.answer(inputs, context))
+            if isinstance(answer, AnswerResponse):
+                headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
+                events = cast("AnswerStream", answer.body_iterator)
+                response = await open_event_stream(scope, receive, events, headers, context.deadline)
+                await response(scope, receive, send)
+                failure = events.failure
+                return
+            notice = answer.get("notice")
+            await send_json(send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
+        except BaseException as exc:
+            failure = exc
+            raise
+        finally:
+            if self._record is not None:
+                told = answer.run if isinstance(answer, AnswerResponse) else answer
+                self._record(interaction_of(self.pipeline, exchange_of(scope), inputs, told, failure))
+            failure = None  # a traceback and its frame would hold each other
 
     async def problems(self) -> list[str]:
         """Return one sentence for each hard node that cannot answer now."""
