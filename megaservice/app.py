@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from megaservice.gateway import Gateway
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline_files import read_folder
+from megaservice.recording import make_recorder, recording
 from megaservice.reload import reloading
 from megaservice.routes.about import about_router
 from megaservice.routes.chat import chat_router
@@ -40,9 +41,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
     catalog = catalog_from(settings)
     http = HttpClient(transport=settings.http_transport)
+    recorder = make_recorder(settings, catalog)
 
     def make_gateway(pipeline: Pipeline) -> Gateway:
-        return Gateway(pipeline, http, settings.request_timeout_seconds)
+        return Gateway(pipeline, http, settings.request_timeout_seconds, recorder.put if recorder else None)
 
     served = ServedPipelines(make_gateway, catalog.names)
     served.start(read_folder(settings.pipelines_dir, pipeline_variables))
@@ -50,6 +52,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as held:
+            if recorder is not None:
+                await held.enter_async_context(recording(recorder))
             await held.enter_async_context(http)
             if settings.pipelines_reload:
                 await held.enter_async_context(reloading(served, settings.pipelines_dir, pipeline_variables))

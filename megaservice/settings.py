@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+from dotenv import dotenv_values
 from pydantic import AliasChoices, Field
 
-from servicekit.environment import PROJECT_ROOT, read_variables
+from servicekit.environment import PROJECT_ROOT, env_file, read_variables
 from servicekit.model_settings import ModelSettings
 
 #: The older names of variables that pipeline files use, and the names that they have in the files.
@@ -14,6 +16,15 @@ _OLDER_NAMES = {
     "LLM_SERVER_HOST_IP": "LLM_SERVICE_HOST_IP",
     "LLM_SERVER_PORT": "LLM_SERVICE_PORT",
 }
+
+
+def _runs_dir_unless_off() -> Path | None:
+    """Return the folder of run records where RUNS_DIR does not name one; None where it is set and empty.
+
+    Settings take an empty value for none, so it is looked for here.
+    """
+    given = os.environ["RUNS_DIR"] if "RUNS_DIR" in os.environ else dotenv_values(env_file()).get("RUNS_DIR")
+    return None if given == "" else PROJECT_ROOT / "runs"
 
 
 class GatewaySettings(ModelSettings):
@@ -43,6 +54,11 @@ class GatewaySettings(ModelSettings):
     request_timeout_seconds: float = Field(
         600.0, gt=0, description="Every request must be over in this time; callers may ask for less."
     )
+    runs_dir: Path | None = Field(
+        default_factory=_runs_dir_unless_off,
+        description="The folder of the run records; empty (`RUNS_DIR=`) switches them off.",
+    )
+    log_messages: bool = Field(False, description="Whether run records hold what people wrote and models answered.")
 
 
 def pipeline_variables() -> dict[str, str]:

@@ -27,6 +27,7 @@ _SETTING_NAMES = (
     "MODELS_FILE",
     "MAX_BODY_BYTES",
     "DRAIN_SECONDS",
+    "LOG_MESSAGES",
 )
 _PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -42,6 +43,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(_SETTING_PREFIXES) or name in _SETTING_NAMES or name.lower() in _PROXY_NAMES:
             monkeypatch.delenv(name)
     monkeypatch.setenv(ENV_FILE_VARIABLE, os.devnull)
+    monkeypatch.setenv("RUNS_DIR", "")  # tests of the records name a folder of their own
 
 
 @pytest.fixture(autouse=True)

@@ -117,8 +117,8 @@ def provider_of(catalog: ModelCatalog, asked: str | None, answered: str) -> str 
         answered: The answer's `model`.
     """
     with suppress(ModelNotFoundError):
-        entry = catalog.find(asked)
-        if entry.served_name(catalog.folder) == answered:
-            return entry.provider
+        for deployment in catalog.alias(asked).deployments:
+            if deployment.served_name(catalog.folder) == answered:
+                return deployment.provider
     providers = {entry.provider for entry in catalog.entries() if entry.served_name(catalog.folder) == answered}
     return providers.pop() if len(providers) == 1 else None
