@@ -129,8 +129,19 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         connection = client_connection(cast("dict[str, Any]", self.scope))
         assert connection is not None  # on_message_begin put it there  # noqa: S101
         connection.cycle = cycle
-        waiting = (other for other in self._cycles if not other.response_complete)
-        self._cycles = (*waiting, cycle)
+        self._cycles = (*self._cycles, cycle)
+
+    def on_response_complete(self) -> None:
+        """End a request: it and its view of the connection hold each other, which only a collection would end."""
+        self._cycles = tuple(cycle for cycle in self._cycles if not self._is_over(cycle))
+        super().on_response_complete()
+
+    def _is_over(self, cycle: RequestResponseCycle) -> bool:
+        if cycle.response_complete:
+            connection = client_connection(cast("dict[str, Any]", cycle.scope))
+            if connection is not None:
+                connection.cycle = None
+        return bool(cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every request of the connection that is not answered yet."""
@@ -140,3 +151,4 @@ class ClientConnectionProtocol(HttpToolsProtocol):
             if connection is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 connection.lost()
+        self._cycles = ()

@@ -89,6 +89,8 @@ class ExchangeMiddleware:
         finally:
             current_request_id.reset(token)
             self._count(scope, exchange)
+            # The server's `send` holds the scope: a circle for each request would be the garbage collector's work.
+            del scope[_SCOPE_KEY]
 
     def _count(self, scope: Scope, exchange: Exchange) -> None:
         now = time.monotonic()

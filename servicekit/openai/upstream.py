@@ -119,25 +119,33 @@ class ChatStream:
         Raises:
             ServiceError: Any failure before or within the stream; a stream that just stops, or says nothing, is one.
         """
+        try:
+            async with self._block as response:
+                await self._check(response)
+                async with aclosing(self._read(response)) as batches:
+                    async for batch in batches:
+                        yield batch
+                await response.drain()
+        finally:
+            self._sink = None  # it holds whoever holds this stream
+
+    async def _read(self, response: UpstreamResponse) -> AsyncGenerator[ParsedChunks | PlainChunks]:
         decoder, reader = self._decoder, self._reader
-        async with self._block as response:
-            await self._check(response)
-            is_relayed = False
-            async with aclosing(response.iter_bytes()) as reads:
-                async for data in reads:
-                    if (text := self._plain_text(data)) is not None:
-                        yield PlainChunks(data, text)
-                        if self._sink is not None and not is_relayed:
-                            is_relayed = True
-                            response.relay_to(self._relayed)
-                        continue
-                    for chunks in _chunks_before_failure(decoder.feed(data), reader):
-                        yield ParsedChunks(chunks)
-                    if reader.done:
-                        break
-            if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
-                yield ParsedChunks(rest)
-            await response.drain()
+        is_relayed = False
+        async with aclosing(response.iter_bytes()) as reads:
+            async for data in reads:
+                if (text := self._plain_text(data)) is not None:
+                    yield PlainChunks(data, text)
+                    if self._sink is not None and not is_relayed:
+                        is_relayed = True
+                        response.relay_to(self._relayed)
+                    continue
+                for chunks in _chunks_before_failure(decoder.feed(data), reader):
+                    yield ParsedChunks(chunks)
+                if reader.done:
+                    break
+        if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
+            yield ParsedChunks(rest)
 
     def _plain_text(self, data: bytes) -> str | None:
         """Return the text of a read that adds text and nothing else; None of any other."""
