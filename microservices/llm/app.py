@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from microservices.llm.chat_routes import add_chat_routes
 from microservices.llm.model_routes import add_model_routes
 from microservices.llm.settings import LLMSettings
+from microservices.llm.text_routes import add_text_routes
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.registry import EngineRegistry
@@ -45,6 +46,7 @@ def create_app(settings: LLMSettings) -> FastAPI:
 
     app = create_service_app(_INFO, settings, lifespan, readiness)
     add_chat_routes(app, registry)
+    add_text_routes(app, registry)
     add_model_routes(app, registry)
     return app
 

@@ -50,3 +50,20 @@ class Engine(Protocol):
         The first one carries the role, no later one than the first text; the last one carries `usage` with empty
         `choices`, and is absent if the upstream does not count. Close the generator to cancel the engine's work.
         """
+
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Answer an OpenAI completion request (`prompt`, `stream` absent) with a `text_completion`.
+
+        Raises:
+            InvalidRequestError: This engine only answers conversations.
+        """
+
+    def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Answer with the chunks of a `text_completion`; raises as `complete` does."""
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Answer an OpenAI embeddings request (`input`) with a list of vectors.
+
+        Raises:
+            InvalidRequestError: This engine makes no vectors.
+        """

@@ -101,6 +101,26 @@ class EmbeddedEngine:
                 for marked in marker.chunk(chunk):
                     yield marked
 
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Continue a text as the model does by itself, without its chat template. Raises as `chat` does."""
+        async with self._place(context), self._running() as process:
+            return await self._upstream(process).complete(payload, context)
+
+    async def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Continue a text, piece by piece. Raises as `chat` does."""
+        async with (
+            self._place(context),
+            self._running() as process,
+            aclosing(self._upstream(process).complete_stream(payload, context)) as chunks,
+        ):
+            async for chunk in chunks:
+                yield chunk
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Turn texts into vectors: the mean over the tokens of each. Raises as `chat` does."""
+        async with self._place(context), self._running() as process:
+            return await self._upstream(process).embed(payload, context)
+
     def _upstream(self, process: LlamaProcess) -> OpenAICompatibleEngine:
         """Return an engine for this child; the next one has another port and key."""
         upstream = Upstream(

@@ -12,7 +12,7 @@ from servicekit.context import CallContext
 from servicekit.engines.litellm_errors import error_from_litellm
 from servicekit.engines.litellm_thread import LiteLLMThread
 from servicekit.engines.openai_compatible import OPENAI_FIELDS
-from servicekit.errors import ConfigurationError, ServiceError, UpstreamTimeoutError
+from servicekit.errors import ConfigurationError, InvalidRequestError, ServiceError, UpstreamTimeoutError
 from servicekit.http.client import Target, Timeouts
 from servicekit.http.failures import timed_out
 from servicekit.model_profile import ModelProfile
@@ -114,6 +114,29 @@ class LiteLLMEngine:
             await self._thread.run(_close(stream))
         for checked in reader.end(was_cut=False):
             yield checked
+
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Refuse; LiteLLM's providers are asked for conversations here.
+
+        Raises:
+            InvalidRequestError: Always.
+        """
+        raise self._chat_only("/v1/completions")
+
+    def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Refuse, as `complete` does."""
+        raise self._chat_only("/v1/completions")
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Refuse, as `complete` does."""
+        raise self._chat_only("/v1/embeddings")
+
+    def _chat_only(self, route: str) -> InvalidRequestError:
+        return InvalidRequestError(
+            f"{self._target} answers /v1/chat/completions only here, not {route}. Name a model of an embedded, ollama "
+            "or openai_compatible provider.",
+            param="model",
+        )
 
     def _ask(self, payload: ChatObject, **more: Any) -> Coroutine[Any, Any, Any]:
         fields = {name: value for name, value in payload.items() if name in _FIELDS and value is not None}

@@ -54,6 +54,8 @@ def _start_server(config: dict[str, Any]) -> Any:  # noqa: ANN401 - the library 
     params.n_threads_http = config["http_threads"]
     params.endpoint_metrics = config["metrics"]
     params.endpoint_slots = False
+    params.embedding = True  # beside chat, in one server
+    params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.ui = False
     params.cache_ram_mib = 0  # llama.cpp would keep up to 8 GB of old prompts
     params.verbosity = _LOG_ERRORS

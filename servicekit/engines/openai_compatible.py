@@ -12,6 +12,7 @@ import orjson
 from pydantic import SecretStr
 
 from servicekit.context import CallContext
+from servicekit.engines.text_upstream import COMPLETION_FIELDS, EMBEDDING_FIELDS, TextUpstream
 from servicekit.errors import (
     InvalidRequestError,
     ServiceError,
@@ -81,7 +82,9 @@ class OpenAICompatibleEngine:
         self.profile: ModelProfile | None = None
         self._upstream = upstream
         self._client = client
-        self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), upstream.model, self._explain)
+        self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), upstream.model, self._explain_chat)
+        self._completions = self._text_upstream("/completions", "choices")
+        self._embeddings = self._text_upstream("/embeddings", "data")
 
     async def start(self) -> None:
         """Do nothing: an upstream that is not there yet may come later, and `problem` says so meanwhile."""
@@ -121,6 +124,29 @@ class OpenAICompatibleEngine:
                 for chunk in batch.documents():
                     yield chunk
 
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Continue a text; see `Engine.complete`. Raises as `chat` does."""
+        body = self._text_body(payload, COMPLETION_FIELDS)
+        return await self._completions.ask(body, self._headers(context.headers()), self._timeouts(context))
+
+    async def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Continue a text, piece by piece; see `Engine.complete_stream`. Raises as `chat_stream` does."""
+        body, headers = self._text_body(payload, COMPLETION_FIELDS), self._headers(context.headers())
+        async with aclosing(self._completions.stream(body, headers, self._timeouts(context))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Turn texts into vectors; see `Engine.embed`. Raises as `chat` does."""
+        body = self._text_body(payload, EMBEDDING_FIELDS)
+        return await self._embeddings.ask(body, self._headers(context.headers()), self._timeouts(context))
+
+    def _text_upstream(self, path: str, items: str) -> TextUpstream:
+        return TextUpstream(self._client, self._upstream.target(path), self.model, items, self._explain)
+
+    def _text_body(self, payload: ChatObject, fields: frozenset[str]) -> dict[str, Any]:
+        return {"model": self.model, **{name: value for name, value in payload.items() if name in fields}}
+
     def _body(self, payload: ChatObject) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}
         body.update((name, value) for name, value in payload.items() if name in self._upstream.fields)
@@ -142,9 +168,11 @@ class OpenAICompatibleEngine:
             raise UpstreamTimeoutError(f"{self._upstream.label}: the request's time ran out before it was asked.")
         return replace(self._upstream.timeouts, total_seconds=min(left, self._upstream.timeouts.total_seconds))
 
-    async def _explain(self, response: UpstreamResponse, body: bytes) -> ServiceError:
+    async def _explain_chat(self, response: UpstreamResponse, body: bytes) -> ServiceError:
+        return await self._explain(self._upstream.target(_CHAT_PATH), response, body)
+
+    async def _explain(self, target: Target, response: UpstreamResponse, body: bytes) -> ServiceError:
         """Read an error answer; what a wrong name or address needs to be put right is added to its words."""
-        target = self._upstream.target(_CHAT_PATH)
         error = error_from_answer(target, response.status, response.headers, self._without_key(body))
         if error.code == "model_not_found":
             message = error.message + await self._model_remedy()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -29,6 +29,9 @@ COOL_DOWN_SECONDS = 30.0
 _LONGEST_COOL_DOWN_SECONDS = 300.0
 #: Two names of one parameter: who says one of them wants no default of the other.
 _TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
+
+_Ask = Callable[[Engine, ChatObject], Awaitable[ChatObject]]
+_AskStream = Callable[[Engine, ChatObject], AsyncGenerator[ChatObject]]
 
 
 class Member:
@@ -113,23 +116,45 @@ class SharedEngine:
 
     async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Answer with a `chat.completion`; see `Engine.chat`. Raises what the last one that was tried said."""
+        return await self._first_answer(lambda engine, sent: engine.chat(sent, context), payload, context)
+
+    def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
+        return self._first_stream(lambda engine, sent: engine.chat_stream(sent, context), payload, context)
+
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Continue a text; see `Engine.complete`. Raises as `chat` does."""
+        return await self._first_answer(lambda engine, sent: engine.complete(sent, context), payload, context)
+
+    def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Continue a text, piece by piece; see `Engine.complete_stream`. Raises as `chat` does."""
+        return self._first_stream(lambda engine, sent: engine.complete_stream(sent, context), payload, context)
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Turn texts into vectors; see `Engine.embed`. Raises as `chat` does."""
+        return await self._first_answer(lambda engine, sent: engine.embed(sent, context), payload, context)
+
+    async def _first_answer(self, ask: _Ask, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Return the answer of the first one that has one."""
         failure: ServiceError | None = None
         for member in self._in_turn():
             try:
                 with member.call(context):
-                    return await member.engine.chat(member.completed(payload), context)
+                    return await ask(member.engine, member.completed(payload))
             except ServiceError as exc:
                 failure = self._passed_over(member, exc, context)
-        return await self._last_resort(failure).chat(payload, context)
+        return await ask(self._last_resort(failure), payload)
 
-    async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
-        """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
+    async def _first_stream(
+        self, ask: _AskStream, payload: ChatObject, context: CallContext
+    ) -> AsyncGenerator[ChatObject]:
+        """Yield the stream of the first one that begins one."""
         failure: ServiceError | None = None
         for member in self._in_turn():
             has_begun = False
             try:
                 with member.call(context):
-                    async with aclosing(member.engine.chat_stream(member.completed(payload), context)) as chunks:
+                    async with aclosing(ask(member.engine, member.completed(payload))) as chunks:
                         async for chunk in chunks:
                             has_begun = True
                             yield chunk
@@ -138,7 +163,7 @@ class SharedEngine:
                 if has_begun:
                     raise
                 failure = self._passed_over(member, exc, context)
-        async with aclosing(self._last_resort(failure).chat_stream(payload, context)) as chunks:
+        async with aclosing(ask(self._last_resort(failure), payload)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -171,3 +171,19 @@ def test_many_requests_at_once_are_all_answered_alike(llm: ServiceProcess) -> No
 
     answers = asyncio.run(ask_all())
     assert all(expected[sentence] == text for sentence, text in answers)
+
+
+def test_embeddings_and_completions_come_from_the_embedded_model(llm: ServiceProcess) -> None:
+    """llama.cpp answers both beside the chat; a text that is too long is the caller's to shorten."""
+    texts = ["Hello", "Hello", "Where is the train station?"]
+    answer = httpx.post(f"{llm.url}/v1/embeddings", json={"input": texts}, trust_env=False).json()
+    vectors = [item["embedding"] for item in answer["data"]]
+    assert answer["model"] == "phrasebook"
+    assert vectors[0] == pytest.approx(vectors[1], abs=1e-3)
+    assert vectors[0] != pytest.approx(vectors[2], abs=1e-3)
+    long = httpx.post(f"{llm.url}/v1/embeddings", json={"input": "hello " * 3000}, trust_env=False)
+    assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
+    asked = {"prompt": "Hello", "max_tokens": 3, "temperature": 0}
+    completion = httpx.post(f"{llm.url}/v1/completions", json=asked, trust_env=False).json()
+    assert (completion["object"], completion["model"]) == ("text_completion", "phrasebook")
+    assert completion["usage"]["completion_tokens"] <= 3

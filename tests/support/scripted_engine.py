@@ -53,3 +53,15 @@ class ScriptedEngine:
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Yield the next answer as one object."""
         yield await self.chat(payload, context)
+
+    async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Return the next answer."""
+        return await self.chat(payload, context)
+
+    def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
+        """Yield the next answer as one object."""
+        return self.chat_stream(payload, context)
+
+    async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
+        """Return the next answer."""
+        return await self.chat(payload, context)
