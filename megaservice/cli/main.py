@@ -14,6 +14,7 @@ from megaservice.cli.chat_commands import chat, models
 from megaservice.cli.nearest import NearestGroup, did_you_mean
 from megaservice.cli.pipeline_commands import convert, graph, run, schema, validate
 from megaservice.cli.run_dir import RunDir
+from megaservice.cli.runs_command import runs
 from megaservice.cli.services import SERVICES, Service, configured_services
 from servicekit.environment import read_variables
 from servicekit.errors import ConfigurationError, ProjectError
@@ -186,5 +187,5 @@ def _gateway_url(services: Sequence[Service]) -> str:
     return gateway.url.replace("127.0.0.1", "localhost")
 
 
-for _command in (validate, schema, convert, graph, run, models, chat):
+for _command in (validate, schema, convert, graph, run, models, chat, runs):
     cli.add_command(_command)
