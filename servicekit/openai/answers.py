@@ -197,5 +197,5 @@ def _says_something(message: dict[str, Any], finish_reason: object) -> bool:
 
 def shown(data: bytes) -> str:
     """Return the beginning of what came, for an error's message."""
-    text = data[:200].decode("utf-8", "replace")
-    return text + "..." if len(data) > 200 else text or "(nothing)"
+    text = known_secrets().masked(data.decode("utf-8", "replace"))
+    return text[:200] + "..." if len(text) > 200 else text or "(nothing)"

@@ -7,6 +7,7 @@ only its texts are decoded. Everything else goes the long way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -21,11 +22,11 @@ _PROBE = "a probe, no text"
 
 
 class PlainForm:
-    """What stands before and after the text in the events of one stream.
+    """What stands before and after the text in the chunks of one stream.
 
     Args:
-        before: From `data: ` to the text's opening quote.
-        after: From its closing quote to the end of the event's line.
+        before: From the chunk's first byte to the text's opening quote.
+        after: From the text's closing quote to the chunk's last byte.
     """
 
     __slots__ = ("_after", "_before", "_least")
@@ -35,7 +36,24 @@ class PlainForm:
         self._after = after
         self._least = len(before) + len(after)
 
-    def text_of(self, read: bytes) -> str | None:
+    def fits(self, data: bytes) -> bool:
+        """Return whether an event's data may be a chunk of this form; `text_of` decides."""
+        return len(data) > self._least and data.startswith(self._before) and data.endswith(self._after)
+
+    def text_of(self, chunks: Sequence[bytes]) -> str | None:
+        """Return the text that chunks add, each of which fits; None if one of them is of another form after all."""
+        begin, end = len(self._before), -len(self._after)
+        pieces = [data[begin:end] for data in chunks]
+        if any(piece.endswith(b"\\") for piece in pieces):  # might escape the quote behind it
+            return None
+        try:
+            texts = orjson.loads(b'["%b"]' % b'","'.join(pieces))
+        except orjson.JSONDecodeError:
+            return None
+        # A quote inside a piece would have made two of it.
+        return "".join(texts) if len(texts) == len(pieces) else None
+
+    def text_of_read(self, read: bytes) -> str | None:
         """Return the text that a read adds if it is nothing but whole events of this form; None if not.
 
         Args:
@@ -43,22 +61,10 @@ class PlainForm:
         """
         if not read.endswith(_END):
             return None
-        before, after, least = self._before, self._after, self._least
-        begin, end = len(before), -len(after)
-        pieces = []
-        for event in read[:-2].split(_END):
-            if len(event) <= least or not (event.startswith(before) and event.endswith(after)):
-                return None
-            piece = event[begin:end]
-            if piece.endswith(b"\\"):  # might escape the quote behind it
-                return None
-            pieces.append(piece)
-        try:
-            texts = orjson.loads(b'["%b"]' % b'","'.join(pieces))
-        except orjson.JSONDecodeError:
-            return None
-        # A quote inside a piece would have made two of it.
-        return "".join(texts) if len(texts) == len(pieces) else None
+        skip = len(_PREFIX)
+        events = read[:-2].split(_END)
+        chunks = [event[skip:] for event in events if event.startswith(_PREFIX) and self.fits(event[skip:])]
+        return self.text_of(chunks) if len(chunks) == len(events) else None
 
 
 def learn_plain_form(document: ChatObject, data: bytes, head: ChatObject) -> PlainForm | None:
@@ -81,7 +87,7 @@ def learn_plain_form(document: ChatObject, data: bytes, head: ChatObject) -> Pla
         tried = orjson.loads(before + _PROBE.encode() + after)
     except orjson.JSONDecodeError:
         return None
-    return PlainForm(_PREFIX + before, after) if _plain_text(tried, head) == _PROBE else None
+    return PlainForm(before, after) if _plain_text(tried, head) == _PROBE else None
 
 
 def _plain_text(document: Any, head: ChatObject) -> str | None:  # noqa: ANN401 - any JSON
@@ -102,7 +108,7 @@ def _plain_text(document: Any, head: ChatObject) -> str | None:  # noqa: ANN401 
 
 
 class PlainChunks:
-    """One read of plain chunks, which is passed on as it came.
+    """Some plain chunks that came one after the other, passed on as they came.
 
     Attributes:
         text: What they add.
@@ -113,6 +119,11 @@ class PlainChunks:
     def __init__(self, read: bytes, text: str) -> None:
         self._read = read
         self.text = text
+
+    @classmethod
+    def of_events(cls, chunks: Sequence[bytes], text: str) -> PlainChunks:
+        """Return the chunks of some events, by their data."""
+        return cls(b"".join([b"data: %b\n\n" % data for data in chunks]), text)
 
     def documents(self) -> list[ChatObject]:
         """Return the chunks, decoded."""

@@ -140,8 +140,8 @@ class ChatStream:
                         is_relayed = True
                         response.relay_to(self._relayed)
                     continue
-                for chunks in _chunks_before_failure(decoder.feed(data), reader):
-                    yield ParsedChunks(chunks)
+                for chunks in _checked(decoder.feed(data), reader):
+                    yield chunks
                 if reader.done:
                     break
         if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
@@ -150,25 +150,45 @@ class ChatStream:
     def _plain_text(self, data: bytes) -> str | None:
         """Return the text of a read that adds text and nothing else; None of any other."""
         form = self._reader.plain_form
-        return form.text_of(data) if form is not None and self._decoder.is_between_events else None
+        return form.text_of_read(data) if form is not None and self._decoder.is_between_events else None
 
     def _relayed(self, data: bytes) -> bool:
         text = self._plain_text(data)
         return text is not None and self._sink is not None and self._sink(data, text)
 
 
-def _chunks_before_failure(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[list[ChatObject]]:
-    """Yield the chunks of one read's events as one list; what came before a failing event is not lost."""
+def _checked(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[ParsedChunks | PlainChunks]:
+    """Yield the chunks of one read's events, plain ones together; what came before a failing event is not lost."""
     chunks: list[ChatObject] = []
+    plain: list[bytes] = []
     try:
         for event in events:
+            if reader.plain_form is not None and not event.event and reader.plain_form.fits(event.data):
+                if chunks:
+                    yield ParsedChunks(chunks)
+                    chunks = []
+                plain.append(event.data)
+                continue
+            if plain:
+                run, plain = plain, []
+                yield _plain(run, reader)
             chunks += reader.read(event)
     except ServiceError:
         if chunks:
-            yield chunks
+            yield ParsedChunks(chunks)
         raise
+    if plain:
+        yield _plain(plain, reader)
     if chunks:
-        yield chunks
+        yield ParsedChunks(chunks)
+
+
+def _plain(chunks: list[bytes], reader: ChunkReader) -> ParsedChunks | PlainChunks:
+    """Return chunks that fit the stream's form; checked one by one if one of them is of another form after all."""
+    text = None if reader.plain_form is None else reader.plain_form.text_of(chunks)
+    if text is not None:
+        return PlainChunks.of_events(chunks, text)
+    return ParsedChunks([chunk for data in chunks for chunk in reader.read(ServerSentEvent(data))])
 
 
 def _json(headers: Mapping[str, str]) -> dict[str, str]:

@@ -57,7 +57,7 @@ def test_form_is_learnt_though_the_text_stands_elsewhere_too() -> None:
     data = _chunk({"content": "m"})
     form = learn_plain_form(orjson.loads(data), data, HEAD)
     assert form is not None
-    assert form.text_of(_event(_chunk({"content": "x"}))) == "x"
+    assert form.text_of_read(_event(_chunk({"content": "x"}))) == "x"
 
 
 def test_form_may_have_blanks_and_another_order() -> None:
@@ -68,14 +68,14 @@ def test_form_may_have_blanks_and_another_order() -> None:
     )
     form = learn_plain_form(orjson.loads(data), data, HEAD)
     assert form is not None
-    assert form.text_of(_event(data.replace(b"Ciao", b"!"))) == "!"
+    assert form.text_of_read(_event(data.replace(b"Ciao", b"!"))) == "!"
 
 
 @given(st.lists(st.text(min_size=1), min_size=1, max_size=8))
 def test_read_of_plain_chunks_gives_their_texts(texts: list[str]) -> None:
     """Whatever the texts are; some are left to the long way, none is read wrongly."""
     read = b"".join(_event(_chunk({"content": text})) for text in texts)
-    found = _form().text_of(read)
+    found = _form().text_of_read(read)
     assert found in (None, "".join(texts))
     if not any(text.endswith("\\") for text in texts):
         assert found == "".join(texts)
@@ -90,7 +90,7 @@ def test_read_with_anything_in_the_place_of_the_text_is_never_read_wrongly(piece
     """What is no JSON text, or more than one, takes the long way."""
     before, after = _chunk({"content": "Ciao"}).split(b"Ciao")
     read = b"".join(_event(before + piece + after) for piece in pieces)
-    found = _form().text_of(read)
+    found = _form().text_of_read(read)
     if found is not None:
         decoded = [orjson.loads(event.data) for event in SseDecoder().feed(read)]
         assert found == "".join(chunk["choices"][0]["delta"]["content"] for chunk in decoded)
@@ -103,7 +103,7 @@ def test_read_with_anything_in_the_place_of_the_text_is_never_read_wrongly(piece
 def test_pieces_that_would_fool_a_careless_reader_take_the_long_way(pieces: list[bytes]) -> None:
     """A quote, a backslash before a quote, a line's end, broken UTF-8, nothing."""
     before, after = _chunk({"content": "Ciao"}).split(b"Ciao")
-    assert _form().text_of(b"".join(_event(before + piece + after) for piece in pieces)) is None
+    assert _form().text_of_read(b"".join(_event(before + piece + after) for piece in pieces)) is None
 
 
 @pytest.mark.parametrize(
@@ -119,4 +119,4 @@ def test_pieces_that_would_fool_a_careless_reader_take_the_long_way(pieces: list
 )
 def test_read_with_anything_else_in_it_takes_the_long_way(read: bytes) -> None:
     """The end of a stream, cut events, comments."""
-    assert _form().text_of(read) is None
+    assert _form().text_of_read(read) is None
