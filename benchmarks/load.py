@@ -50,6 +50,7 @@ class Load:
         requests: Instead of a duration; as many as connections make a storm.
         timeout_seconds: What is not there by then has failed; only with `requests`.
         stalled: Further streams that stall for ever and are not counted.
+        ramp_seconds: The connections are opened evenly over so long; 0 opens all in one instant.
     """
 
     connections: int
@@ -59,6 +60,7 @@ class Load:
     requests: int = 0
     timeout_seconds: float = 30.0
     stalled: int = 0
+    ramp_seconds: float = 0.0
 
 
 def run_load(
@@ -95,6 +97,8 @@ def load_arguments(url: str, load: Load, folder: Path, *, graded: bool) -> list[
         arguments += ["--requests", str(load.requests), "--timeout", f"{load.timeout_seconds:g}"]
     else:
         arguments += ["--duration", f"{load.duration_seconds:g}", "--warmup", f"{load.warmup_seconds:g}"]
+    if load.ramp_seconds:
+        arguments += ["--ramp", f"{load.ramp_seconds:g}"]
     if load.stalled:
         body = _write_body(folder / "stalled.json", StreamScript(tokens=1, stalls=True))
         arguments += ["--stalled", str(load.stalled), "--stalled-body-file", str(body)]

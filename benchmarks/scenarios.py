@@ -63,8 +63,10 @@ def _cases(*names: str) -> list[Case]:
     return [Case(name) for name in names]
 
 
-def _storm(name: str, title: str, stream: StreamScript = _REALISTIC, stalled: int = 0) -> Scenario:
-    load = Load(1000, stream, requests=1000, timeout_seconds=15, stalled=stalled)
+def _storm(
+    name: str, title: str, stream: StreamScript = _REALISTIC, stalled: int = 0, ramp_seconds: float = 1.0
+) -> Scenario:
+    load = Load(1000, stream, requests=1000, timeout_seconds=15, stalled=stalled, ramp_seconds=ramp_seconds)
     cases = [*_cases(*_LIMITS, OURS, OURS_AIOHTTP), Case(STOCK, most_rounds=1)]
     return Scenario(name, title, load, cases, fresh=True)
 
@@ -99,9 +101,10 @@ def all_scenarios() -> list[Scenario]:
             Load(256, _REALISTIC, requests=512, timeout_seconds=20),
             [*everyone, Case(OURS, graded=True), Case(OURS_AIOHTTP, graded=True)],
         ),
-        _storm("storm", "1000 streams of 50 tokens/s, opened at once"),
+        _storm("storm", "1000 streams of 50 tokens/s, begun within a second"),
         _storm("held", "the same, headers held until the first token", replace(_REALISTIC, holds_headers=True)),
         _storm("stalled", "the same, beside 45 streams that stall", stalled=45),
+        _storm("burst", "1000 streams of 50 tokens/s, opened in one instant", ramp_seconds=0.0),
         Scenario(
             "workers",
             "JSON, 64 connections, all cores",

@@ -2,9 +2,9 @@
  *
  *   load --url http://127.0.0.1:8000/v1/chat/completions --mode json|stream --connections 64
  *        (--duration 3 | --requests 1000) [--warmup 0.5] [--timeout 30] --body-file body.json
- *        [--expect TEXT] [--tokens 100] [--stalled 45 --stalled-body-file body.json]
+ *        [--expect TEXT] [--tokens 100] [--ramp 1] [--stalled 45 --stalled-body-file body.json]
  *
- * All connections are opened at once. Each is kept for one request after the other until the duration is over or the
+ * All connections are opened at once, or evenly spread over the seconds of --ramp. Each is kept for one request after the other until the duration is over or the
  * requests are used up; with as many requests as connections that is a storm of new ones. An answer counts only if
  * its content is there: --expect must stand in it, a stream must hold --tokens tokens and end with [DONE]. So an
  * empty 200 is an error. Times start when the connection is opened, or with the request on one that is kept.
@@ -34,12 +34,13 @@ static struct {
     struct sockaddr_in address;
     int streams;
     size_t connections, stalled;
-    uint64_t requests, duration_ns, warmup_ns, timeout_ns, tokens;
+    uint64_t requests, duration_ns, warmup_ns, timeout_ns, ramp_ns, tokens;
 } options = {.timeout_ns = 60000000000u};
 
 static struct bytes request, stalled_request;
 static struct connection *connections;
 static int by_fd[MAX_FDS], epoll_fd;
+static uint64_t ramp_began, opened; /* how many connections were opened, and since when */
 static uint64_t started_requests, finished, succeeded, tokens, warmup_succeeded, warmup_tokens, failures[FAILURES], statuses[MAX_STATUS];
 static struct samples latencies, first_tokens, gaps;
 
@@ -197,12 +198,27 @@ static void forget(void)
     latencies.count = first_tokens.count = gaps.count = 0;
 }
 
+/* Opens the connections whose moment has come; returns how many milliseconds the next one is away, or `most`. */
+static int open_due(uint64_t now, int most)
+{
+    for (; opened < options.connections; opened++) {
+        uint64_t due = ramp_began + options.ramp_ns / options.connections * opened;
+        if (due > now) {
+            int wait = (int)((due - now) / 1000000u);
+            return wait < most ? wait : most;
+        }
+        start_request((int)opened);
+    }
+    return most;
+}
+
 static void serve_events(uint64_t until)
 {
     struct epoll_event events[EVENTS_PER_WAIT];
     for (uint64_t now = now_ns(); now < until && (options.requests == 0 || finished < options.requests);
          now = now_ns()) {
-        int count = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, (int)((until - now) / 1000000u) + 1);
+        int most = (int)((until - now) / 1000000u) + 1;
+        int count = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, ramp_began > 0 ? open_due(now, most) : most);
         for (int i = 0; i < count; i++) {
             int index = by_fd[events[i].data.fd];
             if (connections[index].state == CONNECTING)
@@ -291,7 +307,7 @@ static void read_options(int argc, char **argv)
         {"url", 1, NULL, 'u'},      {"mode", 1, NULL, 'm'},    {"connections", 1, NULL, 'c'},
         {"duration", 1, NULL, 'd'}, {"requests", 1, NULL, 'n'}, {"warmup", 1, NULL, 'w'},
         {"timeout", 1, NULL, 't'},  {"expect", 1, NULL, 'e'},  {"tokens", 1, NULL, 'k'},
-        {"stalled", 1, NULL, 's'},  {"body-file", 1, NULL, 'b'}, {"stalled-body-file", 1, NULL, 'S'},
+        {"ramp", 1, NULL, 'r'},     {"stalled", 1, NULL, 's'},  {"body-file", 1, NULL, 'b'}, {"stalled-body-file", 1, NULL, 'S'},
         {NULL, 0, NULL, 0},
     };
     const char *body_file = NULL, *stalled_body_file = NULL;
@@ -306,6 +322,7 @@ static void read_options(int argc, char **argv)
         case 't': options.timeout_ns = (uint64_t)(atof(optarg) * 1e9); break;
         case 'e': options.expect = optarg; break;
         case 'k': options.tokens = strtoull(optarg, NULL, 10); break;
+        case 'r': options.ramp_ns = (uint64_t)(atof(optarg) * 1e9); break;
         case 's': options.stalled = strtoull(optarg, NULL, 10); break;
         case 'b': body_file = optarg; break;
         case 'S': stalled_body_file = optarg; break;
@@ -339,9 +356,8 @@ int main(int argc, char **argv)
     }
     if (options.stalled > 0)
         serve_events(now_ns() + STALLED_HEAD_START_NS);
-    for (size_t index = 0; index < options.connections; index++)
-        start_request((int)index);
-    uint64_t started = now_ns();
+    uint64_t started = ramp_began = now_ns();
+    open_due(started, 0);
     if (options.warmup_ns > 0) {
         serve_events(started + options.warmup_ns);
         forget();
