@@ -23,8 +23,10 @@ from megaservice.routes.pipelines import PipelineLayer
 from megaservice.served import ServedPipelines
 from megaservice.settings import GatewaySettings, pipeline_variables
 from servicekit.asgi.app import ServiceInfo, create_service_app
+from servicekit.environment import read_variables
 from servicekit.http.client import HttpClient
 from servicekit.model_settings import catalog_from
+from servicekit.secret_mask import known_secrets
 from servicekit.server import serve_app
 
 INFO = ServiceInfo(
@@ -39,6 +41,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     Raises:
         ConfigurationError: models.json or a pipeline file cannot be used; every problem is in it.
     """
+    known_secrets().add_variables(read_variables())
     catalog = catalog_from(settings)
     http = HttpClient(transport=settings.http_transport)
     recorder = make_recorder(settings, catalog)

@@ -11,24 +11,24 @@ from typing import Any
 from megaservice.interactions import Interaction, InteractionEncoder
 from megaservice.routes.chat_answer import provider_of
 from megaservice.settings import GatewaySettings
-from servicekit.environment import PROJECT_ROOT, read_variables
+from servicekit.environment import PROJECT_ROOT
 from servicekit.models import ModelCatalog
 from servicekit.records.line_writer import LineWriter
 from servicekit.records.manifest import make_manifest
 from servicekit.records.run_folder import RunFolder, new_run_id
-from servicekit.secret_mask import SecretMask
+from servicekit.secret_mask import known_secrets
 
 
 def make_recorder(settings: GatewaySettings, catalog: ModelCatalog) -> LineWriter[Interaction] | None:
     """Return what records the gateway's requests; None where RUNS_DIR is empty."""
     if settings.runs_dir is None:
         return None
-    keys = [name for entry in catalog.entries() if (name := entry.key_variable)]
-    mask = SecretMask(read_variables(), keys)
     run_id = new_run_id()
-    manifest = partial(make_manifest, run_id, "gateway", _config(settings, mask), PROJECT_ROOT)
+    manifest = partial(make_manifest, run_id, "gateway", _config(settings), PROJECT_ROOT)
     folder = RunFolder(PROJECT_ROOT / settings.runs_dir / run_id, manifest)
-    encode = InteractionEncoder(partial(provider_of, catalog), mask.masked, log_messages=settings.log_messages)
+    encode = InteractionEncoder(
+        partial(provider_of, catalog), known_secrets().masked, log_messages=settings.log_messages
+    )
     return LineWriter(encode, folder.append, folder.close)
 
 
@@ -42,7 +42,8 @@ async def recording(recorder: LineWriter[Interaction]) -> AsyncIterator[None]:
         await asyncio.to_thread(recorder.close)
 
 
-def _config(settings: GatewaySettings, mask: SecretMask) -> dict[str, Any]:
+def _config(settings: GatewaySettings) -> dict[str, Any]:
     """Return the settings; secrets among them are masked, and so are those in URLs."""
+    mask = known_secrets()
     values: dict[str, Any] = settings.model_dump(mode="json")
     return {name: mask.masked(value) if isinstance(value, str) else value for name, value in values.items()}

@@ -6,6 +6,8 @@ import logging
 import sys
 
 from servicekit.context import current_request_id
+from servicekit.environment import read_variables
+from servicekit.secret_mask import known_secrets
 
 _FORMAT = "%(asctime)s %(levelname)s %(service)s [%(request_id)s] %(name)s: %(message)s"
 
@@ -21,6 +23,13 @@ class _ContextFilter(logging.Filter):
         return True
 
 
+class _MaskingFormatter(logging.Formatter):
+    """Writes a line, its traceback included, without the secrets of the configuration."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return known_secrets().masked(super().format(record))
+
+
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send every logger's lines to standard error, each with the service's name and the request id.
 
@@ -28,8 +37,9 @@ def configure_logging(service: str, level: str = "INFO") -> None:
         service: The name at the start of each line, such as `llm`.
         level: A standard level name.
     """
+    known_secrets().add_variables(read_variables())
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(_MaskingFormatter(_FORMAT))
     handler.addFilter(_ContextFilter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]

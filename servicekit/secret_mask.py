@@ -7,14 +7,14 @@ the key it was sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 MASK = "***"
 
 #: The variables whose values are secrets, by what their names end in.
 _SECRET_NAME = re.compile(r"(KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 #: A shorter value is a word that texts may hold for other reasons.
-_MIN_CHARS = 6
+_MIN_CHARS = 8
 #: `user:password@` in a URL.
 _USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"@]*@")
 
@@ -23,16 +23,27 @@ class SecretMask:
     """Masks known secrets.
 
     Args:
-        variables: The configuration: the environment and `.env`.
-        names: Variables that hold keys, whatever they are called; `API_KEYS` and the like are known.
+        variables: See `add_variables`.
     """
 
-    def __init__(self, variables: Mapping[str, str], names: Iterable[str] = ()) -> None:
-        named = {value for name in names if (value := variables.get(name))}
-        named |= {value for name, value in variables.items() if _SECRET_NAME.search(name)}
-        parts = {part.strip() for value in named for part in (value, *value.split(","))}
-        # The longest first: one secret may be the beginning of another.
-        self._secrets = sorted((part for part in parts if len(part) >= _MIN_CHARS), key=len, reverse=True)
+    def __init__(self, variables: Mapping[str, str] | None = None) -> None:
+        self._secrets: tuple[str, ...] = ()
+        self.add_variables(variables or {})
+
+    def add_variables(self, variables: Mapping[str, str]) -> None:
+        """Mask what `API_KEYS`, `GROQ_API_KEY`, `HF_TOKEN` and the like hold.
+
+        Args:
+            variables: The configuration: the environment and `.env`.
+        """
+        self.add(*(value for name, value in variables.items() if _SECRET_NAME.search(name)))
+
+    def add(self, *values: str) -> None:
+        """Mask these values; of several, separated by commas, each."""
+        parts = {part.strip() for value in values for part in (value, *value.split(","))}
+        found = {part for part in parts if len(part) >= _MIN_CHARS}.union(self._secrets)
+        # The longest first: one secret may be the beginning of another. A new tuple: others may be reading the old one.
+        self._secrets = tuple(sorted(found, key=len, reverse=True))
 
     def masked(self, text: str) -> str:
         """Return a text without the known secrets, and without the user info of its URLs."""
@@ -40,3 +51,11 @@ class SecretMask:
             if secret in text:
                 text = text.replace(secret, MASK)
         return _USER_INFO.sub(f"{MASK}@", text) if "://" in text else text
+
+
+_PROCESS_MASK = SecretMask()
+
+
+def known_secrets() -> SecretMask:
+    """Return the mask of this process; whoever reads a key from the configuration adds it."""
+    return _PROCESS_MASK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.environment import read_variables
+from servicekit.secret_mask import known_secrets
 
 
 def key_headers(spec: NodeSpec) -> dict[str, str]:
@@ -14,4 +15,5 @@ def key_headers(spec: NodeSpec) -> dict[str, str]:
     """
     value = read_variables().get(spec.api_key_env, "") if spec.api_key_env else ""
     key = value.split(",")[0].strip()
+    known_secrets().add(value)
     return {"authorization": f"Bearer {key}"} if key else {}

@@ -21,6 +21,7 @@ from servicekit.errors import (
     error_from_status,
 )
 from servicekit.http.client import Target
+from servicekit.secret_mask import known_secrets
 
 #: An upstream's text is cut to this length in our messages.
 _SHOWN_CHARS = 400
@@ -172,5 +173,5 @@ def _problem_text(problem: object) -> str:
 
 
 def _shown(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(known_secrets().masked(text).split())
     return line if len(line) <= _SHOWN_CHARS else line[:_SHOWN_CHARS] + "..."

@@ -16,6 +16,7 @@ from servicekit.http.client import Target
 from servicekit.http.upstream_errors import complaint_in, error_from_complaint
 from servicekit.ids import new_id
 from servicekit.openai.chat import ChatObject
+from servicekit.secret_mask import known_secrets
 
 #: The fields of an answer that needs no change, in our order.
 _PLAIN_ANSWER = ("id", "object", "created", "model", "choices", "usage")
@@ -197,5 +198,5 @@ def _says_something(message: dict[str, Any], finish_reason: object) -> bool:
 
 def shown(data: bytes) -> str:
     """Return the beginning of what came, for an error's message."""
-    text = known_secrets().masked(data.decode("utf-8", "replace"))
+    text = known_secrets().masked(data[:2000].decode("utf-8", "replace"))
     return text[:200] + "..." if len(text) > 200 else text or "(nothing)"
