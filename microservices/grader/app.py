@@ -18,6 +18,7 @@ from servicekit.engines.registry import EngineRegistry
 from servicekit.http.client import HttpClient
 from servicekit.model_profile import ModelProfile, load_profile
 from servicekit.models import BUNDLED_MODELS, ModelCatalog
+from servicekit.ollama.routes import add_ollama_routes
 
 INFO = ServiceInfo(
     title="grader",
@@ -33,11 +34,12 @@ def create_app(settings: GraderSettings) -> FastAPI:
     """
     catalog = catalog_of(settings)
     bundled = _bundled_profile(catalog)
+    client = HttpClient(transport=settings.http_transport)
+    engines = EngineRegistry(catalog, client, [catalog.default_name])
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with HttpClient(transport=settings.http_transport) as client:
-            engines = EngineRegistry(catalog, client, [catalog.default_name])
+        async with client:
             await engines.start()
             try:
                 engine = engines.engine_for(None)
@@ -53,6 +55,7 @@ def create_app(settings: GraderSettings) -> FastAPI:
 
     app = create_service_app(INFO, settings, lifespan, readiness)
     app.include_router(grader_routes())
+    add_ollama_routes(app, engines, client)
     return app
 
 

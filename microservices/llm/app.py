@@ -16,10 +16,11 @@ from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.registry import EngineRegistry
 from servicekit.http.client import HttpClient, Timeouts
 from servicekit.model_settings import catalog_from
+from servicekit.ollama.routes import add_ollama_routes
 
 _INFO = ServiceInfo(
     title="LLM microservice",
-    description="OpenAI's chat API over embedded llama.cpp and OpenAI-compatible upstreams.",
+    description="OpenAI's and Ollama's APIs over embedded llama.cpp, Ollama, OpenAI-compatible servers and LiteLLM.",
 )
 
 
@@ -48,6 +49,7 @@ def create_app(settings: LLMSettings) -> FastAPI:
     add_chat_routes(app, registry)
     add_text_routes(app, registry)
     add_model_routes(app, registry)
+    add_ollama_routes(app, registry, client)
     return app
 
 

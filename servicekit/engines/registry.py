@@ -104,6 +104,11 @@ class EngineRegistry:
         return engine
 
     @property
+    def catalog(self) -> ModelCatalog:
+        """All names of models.json, also those whose engines are not started here."""
+        return self._catalog
+
+    @property
     def names(self) -> list[str]:
         """Every name that can be asked for here: models first, then aliases."""
         return list(self._by_name)

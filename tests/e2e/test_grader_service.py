@@ -183,3 +183,11 @@ def test_grader_ends_with_2_where_its_port_is_taken(grader: ServiceProcess, tmp_
     process = start_process("-m", "microservices.grader", log_path=tmp_path / "log", environment=environment)
     assert process.wait() == 2
     assert f"Port {grader.port} on 127.0.0.1 is already in use" in process.log
+
+
+def test_the_model_of_the_tutorials_can_be_pulled(grader: ServiceProcess) -> None:
+    """`curl -X POST .../api/pull -d '{"model": "llama3.2:1b"}'` as typed; an unknown name gets the list."""
+    pulled = httpx.post(f"{grader.url}/api/pull", content='{"model": "llama3.2:1b"}', trust_env=False)
+    assert (pulled.status_code, pulled.text) == (200, '{"status":"success"}\n')
+    unknown = httpx.post(f"{grader.url}/api/pull", json={"model": "nobody:1b"}, trust_env=False)
+    assert (unknown.status_code, "phrasebook" in unknown.json()["error"]) == (404, True)

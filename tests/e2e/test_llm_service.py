@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx
 import orjson
 import pytest
+from ollama import Client
 
 from tests.support.network import find_free_port
 from tests.support.openai_http import CHAT, ask
@@ -187,3 +188,20 @@ def test_embeddings_and_completions_come_from_the_embedded_model(llm: ServicePro
     completion = httpx.post(f"{llm.url}/v1/completions", json=asked, trust_env=False).json()
     assert (completion["object"], completion["model"]) == ("text_completion", "phrasebook")
     assert completion["usage"]["completion_tokens"] <= 3
+
+
+def test_ollamas_client_works_with_the_embedded_model(llm: ServiceProcess) -> None:
+    """Pull, list, ps, chat, generate and embed, as the tutorials do them."""
+    name = "llama3.2:1b"
+    with Client(host=llm.url, trust_env=False) as client:
+        assert client.pull(name).status == "success"
+        assert [part.status for part in client.pull(name, stream=True)] == ["success"]
+        names = [model.model for model in client.list().models]
+        assert names == ["phrasebook", name]
+        assert {model.model for model in client.ps().models} == set(names)
+        cold = {"temperature": 0}
+        chat = client.chat(name, [{"role": "user", "content": "Hello, how are you?"}], options=cold)
+        parts = client.generate(name, "Hello, how are you?", options=cold, stream=True)
+        assert chat.message.content == "".join(part.response or "" for part in parts) == "Ciao! Come stai?"
+        assert chat.eval_count
+        assert len(client.embed(name, "Hello").embeddings[0]) > 1
