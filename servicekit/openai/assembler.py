@@ -32,7 +32,7 @@ class ChatAssembler:
 
     def add_text(self, text: str) -> None:
         """Add a piece of text to the first choice."""
-        self._choice(0).add_text(text)
+        self._choice(0).content.append(text)
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
@@ -60,7 +60,7 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self._index = index
         self._role = "assistant"
-        self._content: list[str] = []
+        self.content: list[str] = []
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self.finish_reason: str | None = None
 
@@ -72,11 +72,8 @@ class _Choice:
             self._add_tool_call(call)
         text: str = delta.get("content") or ""
         if text:
-            self._content.append(text)
+            self.content.append(text)
         return text
-
-    def add_text(self, text: str) -> None:
-        self._content.append(text)
 
     def _add_tool_call(self, delta: dict[str, Any]) -> None:
         """Merge one tool call's delta: the first one names it, the others append arguments."""
@@ -87,7 +84,7 @@ class _Choice:
         call["function"]["arguments"] += function.get("arguments") or ""
 
     def completed(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": self._role, "content": "".join(self._content)}
+        message: dict[str, Any] = {"role": self._role, "content": "".join(self.content)}
         if self._tool_calls:
             message["content"] = message["content"] or None
             message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]

@@ -29,11 +29,13 @@ class PlainForm:
         after: From the text's closing quote to the chunk's last byte.
     """
 
-    __slots__ = ("_after", "_before", "_least")
+    __slots__ = ("_after", "_before", "_event_after", "_event_before", "_least")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
         self._after = after
+        self._event_before = _PREFIX + before
+        self._event_after = after + _END
         self._least = len(before) + len(after)
 
     def fits(self, data: bytes) -> bool:
@@ -59,12 +61,26 @@ class PlainForm:
         Args:
             read: Begins where an event begins.
         """
-        if not read.endswith(_END):
+        before, after = self._event_before, self._event_after
+        if not (read.startswith(before) and read.endswith(after)):
             return None
+        if read.find(_END) == len(read) - len(_END):  # one event: a token as it is made
+            return _text(read[len(before) : -len(after)])
         skip = len(_PREFIX)
         events = read[:-2].split(_END)
         chunks = [event[skip:] for event in events if event.startswith(_PREFIX) and self.fits(event[skip:])]
         return self.text_of(chunks) if len(chunks) == len(events) else None
+
+
+def _text(piece: bytes) -> str | None:
+    """Return the text that stands between two quotes; None if it is no text, or more than that."""
+    if not piece or piece.endswith(b"\\"):
+        return None
+    try:
+        text = orjson.loads(b'"%b"' % piece)
+    except orjson.JSONDecodeError:
+        return None
+    return text if isinstance(text, str) else None
 
 
 def learn_plain_form(document: ChatObject, data: bytes, head: ChatObject) -> PlainForm | None:
