@@ -14,7 +14,7 @@ from megaservice.settings import GatewaySettings
 from servicekit.environment import PROJECT_ROOT
 from servicekit.models import ModelCatalog
 from servicekit.records.line_writer import LineWriter
-from servicekit.records.manifest import make_manifest
+from servicekit.records.manifest import ManifestSource
 from servicekit.records.run_folder import RunFolder, new_run_id
 from servicekit.secret_mask import known_secrets
 
@@ -24,7 +24,7 @@ def make_recorder(settings: GatewaySettings, catalog: ModelCatalog) -> LineWrite
     if settings.runs_dir is None:
         return None
     run_id = new_run_id()
-    manifest = partial(make_manifest, run_id, "gateway", _config(settings), PROJECT_ROOT)
+    manifest = ManifestSource(run_id, "gateway", _config(settings), PROJECT_ROOT)
     folder = RunFolder(PROJECT_ROOT / settings.runs_dir / run_id, manifest)
     encode = InteractionEncoder(
         partial(provider_of, catalog), known_secrets().masked, log_messages=settings.log_messages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from servicekit.records.manifest import git_sha
+from servicekit.records.manifest import ManifestSource, git_sha
 
 
 def _git(folder: Path, *arguments: str) -> str:
@@ -46,3 +46,12 @@ def test_git_sha_of_a_detached_head_and_of_a_worktree(repository: Path, tmp_path
 def test_git_sha_without_a_repository_is_none(tmp_path: Path) -> None:
     """An unpacked archive has no commit, and that is no failure."""
     assert git_sha(tmp_path) is None
+
+
+def test_manifest_has_the_commit_of_the_start(repository: Path) -> None:
+    """What was committed since is not what runs."""
+    sha = _git(repository, "rev-parse", "HEAD")
+    source = ManifestSource("id", "gateway", {"port": 1}, repository)
+    _git(repository, "commit", "-q", "--allow-empty", "-m", "second")
+    manifest = source()
+    assert (manifest["run_id"], manifest["git_sha"], manifest["config"]) == ("id", sha, {"port": 1})
