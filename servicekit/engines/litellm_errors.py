@@ -20,6 +20,7 @@ from servicekit.http.upstream_errors import Complaint, error_from_complaint, rea
 #: What the library writes before the provider's own words, once or several times.
 _PREFIX = re.compile(r"^(?:litellm\.)?(?:\w+(?:Error|Exception)|Timeout Error)\s*[:-]\s*")
 #: The exceptions that no answer stands behind, by the words in their message.
+_REFUSED = re.compile(r"cannot connect|connect call failed|connection refused|name or service not known", re.IGNORECASE)
 _CUT = re.compile(r"payload is not completed|peer closed|incomplete (chunked )?read", re.IGNORECASE)
 
 
@@ -34,19 +35,28 @@ def error_from_litellm(exc: Exception, target: Target, key: SecretStr | None) ->
     words = _own_words(str(getattr(exc, "message", None) or exc))
     if key is not None:
         words = words.replace(key.get_secret_value(), "***")
-    kind = type(exc).__name__
+    failed = _without_answer(type(exc).__name__, words, target)
+    if failed is not None:
+        return failed
+    status = getattr(exc, "status_code", None)
+    if not isinstance(status, int) or status < 400:
+        return UpstreamBadResponseError(f"{target} answered something that LiteLLM cannot read: {words[:400]}")
+    return error_from_complaint(_complaint(words), status, target, _headers(exc))
+
+
+def _without_answer(kind: str, words: str, target: Target) -> ServiceError | None:
+    """Return the error for a connection that failed; None if the provider answered an error."""
     if kind == "Timeout":
         return UpstreamTimeoutError(f"{target}: no answer in time.")
+    if _REFUSED.search(words):
+        return UpstreamUnreachableError(f"{target} cannot be reached. Is it running, and is the address right?")
     if _CUT.search(words):
         return UpstreamBadResponseError(f"{target} closed the connection in the middle of its answer.", retryable=True)
     if kind == "MidStreamFallbackError":
         return UpstreamBadResponseError(f"{target} broke off its answer: {words[:400]}", retryable=True)
     if kind == "APIConnectionError":
         return UpstreamUnreachableError(f"{target} cannot be reached: {words[:400]}")
-    status = getattr(exc, "status_code", None)
-    if not isinstance(status, int) or status < 400:
-        return UpstreamBadResponseError(f"{target} answered something that LiteLLM cannot read: {words[:400]}")
-    return error_from_complaint(_complaint(words), status, target, _headers(exc))
+    return None
 
 
 def _own_words(message: str) -> str:

@@ -57,10 +57,12 @@ class EngineRegistry:
         self._engines: dict[_Key, Engine] = {}
         self._shared: dict[bytes, Engine] = {}
         wanted = {self._signature(catalog.alias(name)) for name in names or ()}
-        self._by_name: dict[str, Engine] = {}
-        for name in catalog.names:
-            if names is None or self._signature(catalog.alias(name)) in wanted:
-                self._by_name[name] = self._engine_behind(name)
+        made = {
+            name: self._engine_behind(name)
+            for name in (*catalog.aliases, *catalog.names)  # aliases first: logs call what is shared by its alias
+            if names is None or self._signature(catalog.alias(name)) in wanted
+        }
+        self._by_name = {name: made[name] for name in catalog.names if name in made}
 
     async def start(self) -> None:
         """Start every engine, all at the same time; if one fails, none is left running.

@@ -176,9 +176,8 @@ async def test_a_refused_connection_names_the_deployment(asker: Asker) -> None:
     """Nobody listens there."""
     with refusing_url() as url:
         engine = await asker.engine(f"{url}/v1")
-        with pytest.raises((UpstreamUnreachableError, UpstreamError), match="'llama-3'") as caught:
+        with pytest.raises(UpstreamUnreachableError, match=r"'llama-3' at .* cannot be reached\."):
             await engine.chat(ASKED, CONTEXT)
-    assert caught.value.retryable
 
 
 async def test_silence_ends_with_the_time_out(asker: Asker) -> None:

@@ -10,6 +10,7 @@ import pytest
 from servicekit.engines.embedded import EmbeddedEngine
 from servicekit.engines.openai_compatible import OpenAICompatibleEngine
 from servicekit.engines.registry import EngineRegistry
+from servicekit.engines.shared import SharedEngine
 from servicekit.errors import ConfigurationError, ModelNotFoundError
 from servicekit.http.client import HttpClient
 from servicekit.models import ModelCatalog, ModelEntry, ModelsFile
@@ -69,6 +70,28 @@ def test_alias_is_announced_once(caplog: pytest.LogCaptureFixture) -> None:
     assert [record.message for record in caplog.records] == [
         "model 'a' is answered by 'small' (alias in compose/models.json)"
     ]
+
+
+def test_what_is_shared_is_made_once_and_knows_its_alias() -> None:
+    """Default parameters, a fallback or several deployments make an engine of their own, over the same child."""
+    warm = ModelEntry(provider="embedded", model="models/small.gguf", parameters={"temperature": 1}, fallback="a")
+    registry = EngineRegistry(catalog(a=SMALL, warm=warm, also=warm, c=OLLAMA), HttpClient())
+    assert isinstance(registry.engine_for("warm"), SharedEngine)
+    assert registry.engine_for("warm") is registry.engine_for("also")
+    assert isinstance(registry.engine_for("small"), EmbeddedEngine)
+    assert registry.names == ["small", "qwen2.5:0.5b", "a", "warm", "also", "c"]
+
+
+async def test_a_chosen_name_brings_its_fallback(refused_url: str) -> None:
+    """It can be fallen back to, but not be asked for."""
+    off = ModelEntry(provider="ollama", model="off", base_url=refused_url, fallback="spare")
+    spare = ModelEntry(provider="ollama", model="spare", base_url=f"{refused_url}/v1")
+    async with HttpClient() as client:
+        registry = EngineRegistry(catalog(off=off, spare=spare), client, names=["off"])
+        (problem,) = await registry.problems()
+    assert registry.names == ["off"]
+    assert "'off'" in problem
+    assert "'spare'" in problem
 
 
 @pytest.fixture
