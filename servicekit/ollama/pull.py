@@ -13,7 +13,7 @@ from servicekit.errors import ModelNotFoundError, NotFoundError, UpstreamBadResp
 from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.http.upstream_errors import error_from_answer
 from servicekit.models import Deployment
-from servicekit.ollama.model_facts import facts_of
+from servicekit.ollama.model_facts import gguf_file
 from servicekit.ollama.ndjson import Lines
 
 #: A model of many gigabytes takes hours; its server tells how far it is every moment.
@@ -56,9 +56,8 @@ def _ollamas(registry: EngineRegistry) -> list[Deployment]:
 
 
 async def _check_file(registry: EngineRegistry, deployment: Deployment) -> None:
-    name = deployment.served_name(registry.catalog.folder)
-    facts = await asyncio.to_thread(facts_of, registry, name)
-    if not facts.is_here:
+    name, path = deployment.served_name(registry.catalog.folder), gguf_file(registry, deployment)
+    if path is None or not await asyncio.to_thread(path.is_file):
         raise NotFoundError(
             f"The file of model '{name}' ({name}.gguf) is not there, and it is a file of yours: put it where "
             "compose/models.json says, or name another model there."
