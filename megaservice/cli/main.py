@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from megaservice.cli.chat_commands import chat, models
+from megaservice.cli.doctor_command import doctor
 from megaservice.cli.nearest import NearestGroup, did_you_mean
 from megaservice.cli.pipeline_commands import convert, graph, run, schema, validate
 from megaservice.cli.run_dir import RunDir
@@ -187,5 +188,5 @@ def _gateway_url(services: Sequence[Service]) -> str:
     return gateway.url.replace("127.0.0.1", "localhost")
 
 
-for _command in (validate, schema, convert, graph, run, models, chat, runs):
+for _command in (validate, schema, convert, graph, run, models, chat, runs, doctor):
     cli.add_command(_command)

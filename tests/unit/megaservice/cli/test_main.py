@@ -27,7 +27,7 @@ def test_main_names_the_nearest_command_for_an_unknown_one(
 def test_main_lists_the_commands_where_none_is_near(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing like it: then all there are."""
     assert main(["xyzzy"]) == 2
-    names = "chat, convert, down, graph, logs, models, run, runs, schema, serve, status, up, validate"
+    names = "chat, convert, doctor, down, graph, logs, models, run, runs, schema, serve, status, up, validate"
     assert f"There are: {names}" in capsys.readouterr().err
 
 

@@ -1,0 +1,114 @@
+"""`megaservice doctor` against scripted providers: what it finds, what it says to do, and its exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from megaservice.cli.main import main
+from tests.conftest import UpstreamFactory
+from tests.support import scripts
+from tests.support.network import find_free_port
+
+KEY = "planted-doctor-key-0123"
+
+
+@pytest.fixture(autouse=True)
+def _own_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at ports and services of this test's own."""
+    monkeypatch.setenv("MEGASERVICE_RUN_DIR", str(tmp_path / "run"))
+    for name in ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "MEGA_SERVICE_PORT"):
+        monkeypatch.setenv(name, str(find_free_port()))
+
+
+async def _doctor(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, aliases: dict[str, Any], *options: str
+) -> tuple[int, Path]:
+    file = folder / "models.json"
+    await asyncio.to_thread(file.write_text, json.dumps({"aliases": aliases}))
+    monkeypatch.setenv("MODELS_FILE", str(file))
+    return await asyncio.to_thread(main, ["doctor", *options]), file
+
+
+def _lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+
+async def test_doctor_finds_nothing_wrong_with_what_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 0, and what was looked at."""
+    aliases = {"phrasebook": {"provider": "embedded", "model": "phrasebook"}}
+    code, _ = await _doctor(monkeypatch, tmp_path, aliases)
+    lines = _lines(capsys)
+    assert code == 0
+    assert all(line.startswith("ok ") for line in lines)
+    assert "ok keys: no provider in use needs one" in lines
+    assert "ok model phrasebook: embedded: phrasebook.gguf" in lines
+
+
+async def test_doctor_names_what_is_wrong_with_providers(
+    scripted_upstream: UpstreamFactory,
+    refused_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A missing key, a refused one, nobody there, a model that is not pulled: each with its remedy, all at once."""
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    monkeypatch.setenv("STRICT_KEY", KEY)
+    strict = await scripted_upstream(scripts.openai_error(401, f"wrong key {KEY}"))
+    ollama = await scripted_upstream(scripts.answer(200, {"models": [{"name": "other:1b"}]}))
+    aliases = {
+        "fast": {"provider": "groq", "model": "llama-3.1-8b-instant"},
+        "strict": {
+            "provider": "openai_compatible",
+            "model": "m",
+            "base_url": f"{strict.url}/v1",
+            "api_key_env": "STRICT_KEY",
+        },
+        "gone": {"provider": "openai_compatible", "model": "m", "base_url": f"{refused_url}/v1"},
+        "pulled": {"provider": "ollama", "model": "other:1b", "base_url": ollama.url},
+        "missing": {"provider": "ollama", "model": "llama3.2", "base_url": ollama.url},
+    }
+    code, _ = await _doctor(monkeypatch, tmp_path, aliases)
+    lines = _lines(capsys)
+    problems = [line for line in lines if line.startswith("problem ")]
+    assert code == 1
+    assert len(problems) == 4
+    assert "alias 'fast' uses, needs GROQ_API_KEY: set it in the environment or in .env." in problems[0]
+    assert "refuses the key (401). Correct STRICT_KEY." in problems[1]
+    assert "model gone: " in problems[2]
+    assert "cannot be reached" in problems[2]
+    assert problems[3].endswith("has no model 'llama3.2'. Get it: ollama pull llama3.2")
+    assert "ok model pulled: ollama answers" in lines
+    assert strict.requests[0].headers["authorization"] == f"Bearer {KEY}"
+    assert not any(KEY in line for line in lines)
+
+
+async def test_doctor_asks_nobody_with_no_ping(
+    refused_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nobody was asked is no problem."""
+    aliases = {"gone": {"provider": "openai_compatible", "model": "m", "base_url": f"{refused_url}/v1"}}
+    code, _ = await _doctor(monkeypatch, tmp_path, aliases, "--no-ping", "--json")
+    shown = json.loads(capsys.readouterr().out)
+    assert (code, shown["ok"]) == (0, True)
+
+
+async def test_doctor_tells_of_configuration_addresses_and_telemetry(
+    refused_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Problems of models.json, an address nobody can call, and a collector that is not there, in one go."""
+    monkeypatch.setenv("LLM_SERVICE_HOST_IP", "0.0.0.0")  # noqa: S104 - what users write
+    monkeypatch.setenv("TELEMETRY_ENDPOINT", f"{refused_url}/v1/traces")
+    code, file = await _doctor(monkeypatch, tmp_path, {"x": {"provider": "grok", "model": "m"}})
+    lines = _lines(capsys)
+    assert code == 1
+    assert any(line.startswith(f"problem settings: {file}") and "grok" in line for line in lines)
+    assert any("LLM_SERVICE_HOST_IP is 0.0.0.0" in line and "Write 127.0.0.1" in line for line in lines)
+    assert any(line.startswith("warning telemetry: ") and "nobody listens there" in line for line in lines)
