@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 
 from megaservice.nodes.base import Output
-from megaservice.orchestration.text_chunks import TELLING_REASONS
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import ServiceKind
 from servicekit.errors import UpstreamBadResponseError
 from servicekit.openai.chat import ChatObject, chat_completion
+from servicekit.openai.stream_end import TELLING_REASONS
 from servicekit.sse import encode_event
 
 #: What the usages of several texts are added up to.

@@ -25,11 +25,12 @@ from megaservice.orchestration.observer import RunObserver
 from megaservice.orchestration.readiness import NodeStatus, pruned_downstreams, should_run
 from megaservice.orchestration.segment_stream import SegmentStream
 from megaservice.orchestration.segments import segmenter_for
-from megaservice.orchestration.text_chunks import TELLING_REASONS, ChunkWriter, TextChunks
+from megaservice.orchestration.text_chunks import ChunkWriter, TextChunks
 from megaservice.pipeline.dag import Dag
 from megaservice.pipeline.spec import ConsumeMode, Dependency
 from servicekit.context import CallContext
 from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.openai.stream_end import TELLING_REASONS
 
 ResultType = TypeVar("ResultType")
 

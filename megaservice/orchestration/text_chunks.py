@@ -13,8 +13,6 @@ from megaservice.nodes.base import StreamPart
 from servicekit.ids import new_id
 from servicekit.sse import encode_event
 
-#: With one of these as its `finish_reason` an answer may be empty.
-TELLING_REASONS = frozenset({"length", "content_filter"})
 #: OPEA's tokens: a word with the white space before it and one character after it; none of the text is lost.
 _TOKEN = re.compile(r"\s*\S+\s?|\s+")
 

@@ -7,12 +7,12 @@ import codecs
 from typing import Any
 
 from megaservice.nodes.base import StreamPart
-from megaservice.orchestration.text_chunks import TELLING_REASONS
-from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.http.client import Target
 from servicekit.http.upstream_errors import error_from_complaint, read_complaint
 from servicekit.openai.answers import decode_object
 from servicekit.openai.assembler import ChatAssembler
+from servicekit.openai.stream_end import StreamState
 from servicekit.sse import DONE, ServerSentEvent, encode_event
 
 _TOKEN_STARTS = (b"b'", b'b"')
@@ -34,10 +34,12 @@ class UpstreamEvents:
         self._texts: list[str] = []
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._held: list[StreamPart] = []
-        self._has_said = False
-        self._finish_reason: str | None = None
-        #: Whether `[DONE]` came.
-        self.done = False
+        self._state = StreamState()
+
+    @property
+    def done(self) -> bool:
+        """Whether `[DONE]` came."""
+        return self._state.done
 
     def read(self, event: ServerSentEvent) -> list[StreamPart]:
         """Return the parts to pass on after this event.
@@ -46,15 +48,16 @@ class UpstreamEvents:
             ServiceError: The event is an error, or broken.
         """
         if event.data.strip() == DONE:
-            self.done = True
+            self._state.done = True
             return []
         if event.event == "error":
             raise error_from_complaint(read_complaint(event.data), None, self._target)
+        self._state.has_begun = True
         text = self._take(event.data)
         self._texts.append(text)
-        self._has_said = self._has_said or bool(text)
+        self._state.has_said = self._state.has_said or bool(text)
         self._held.append(StreamPart(encode_event(event.data, event.event), text))
-        return self._released() if self._has_said else []
+        return self._released() if self._state.has_said else []
 
     def end(self, *, was_cut: bool) -> list[StreamPart]:
         """Return the parts that are left when the stream has ended.
@@ -65,10 +68,7 @@ class UpstreamEvents:
         Raises:
             UpstreamBadResponseError: The stream was empty or ended in its middle.
         """
-        if was_cut or not (self.done or self._finish_reason):
-            raise self._broken(was_cut)
-        if not self._has_said and self._finish_reason not in TELLING_REASONS:
-            raise UpstreamBadResponseError(f"{self._target} answered a stream without any text.", retryable=True)
+        self._state.check_end(self._target, was_cut=was_cut)
         return self._released()
 
     @property
@@ -87,7 +87,7 @@ class UpstreamEvents:
     def _take_object(self, document: dict[str, Any]) -> str:
         choices = document.get("choices")
         if not isinstance(choices, list):
-            self._has_said = True  # a dialect of its own (LangServe's `ops`): a hook may know what it says
+            self._state.has_said = True  # a dialect of its own (LangServe's `ops`): a hook may know what it says
             text = document.get("text")
             return text if isinstance(text, str) else ""
         if not all(isinstance(choice, dict) for choice in choices):
@@ -96,20 +96,14 @@ class UpstreamEvents:
         for choice in choices:
             if not isinstance(choice.get("delta"), dict):  # the older kind: a text completion
                 choice["delta"] = {"content": choice.get("text")}
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            self._state.finish_reason = choice.get("finish_reason") or self._state.finish_reason
             said = any(value for name, value in choice["delta"].items() if name != "role")
-            self._has_said = self._has_said or said
+            self._state.has_said = self._state.has_said or said
         return self._assembled.add(document)
 
     def _released(self) -> list[StreamPart]:
         parts, self._held = self._held, []
         return parts
-
-    def _broken(self, was_cut: bool) -> ServiceError:
-        if not self._texts and not was_cut:
-            return UpstreamBadResponseError(f"{self._target} ended its stream without any event.", retryable=True)
-        where = "inside an event" if was_cut else "without a finish_reason or [DONE]"
-        return UpstreamBadResponseError(f"{self._target} ended its stream {where}.", retryable=True)
 
 
 def _token_bytes(data: bytes) -> bytes:

@@ -16,13 +16,12 @@ from servicekit.http.client import Target
 from servicekit.http.upstream_errors import complaint_in, error_from_complaint
 from servicekit.ids import new_id
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.stream_end import TELLING_REASONS
 from servicekit.secret_mask import known_secrets
 
 #: The fields of an answer that needs no change, in our order.
 _PLAIN_ANSWER = ("id", "object", "created", "model", "choices", "usage")
 _PLAIN_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
-#: With one of these an answer may be empty: a reasoning model used up its tokens, or a filter held the text back.
-TELLING_REASONS = frozenset({"length", "content_filter"})
 
 
 def read_completion(body: bytes, target: Target, model: str | None = None) -> ChatObject:

@@ -6,11 +6,10 @@ from typing import Any
 
 import orjson
 
-from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.http.client import Target
 from servicekit.http.upstream_errors import error_from_complaint, read_complaint
 from servicekit.openai.answers import (
-    TELLING_REASONS,
     answer_head,
     choices_of,
     has_substance,
@@ -22,6 +21,7 @@ from servicekit.openai.answers import (
 )
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.plain_form import PlainForm, learn_plain_form
+from servicekit.openai.stream_end import StreamState
 from servicekit.sse import DONE, ServerSentEvent, encode_event
 
 #: A stream whose chunks look different each time is not looked at for its form for ever.
@@ -66,14 +66,16 @@ class ChunkReader:
         self._target = target
         self._head: ChatObject | None = None
         self._held: list[ChatObject] = []
-        self._has_said = False
-        self._finish_reason: str | None = None
+        self._state = StreamState()
         self._usage: dict[str, Any] | None = None
         self._forms_left = _FORMS_TRIED
-        #: Whether `[DONE]` came.
-        self.done = False
         #: How this stream writes a piece of text, once that is known.
         self.plain_form: PlainForm | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether `[DONE]` came."""
+        return self._state.done
 
     def read(self, event: ServerSentEvent) -> list[ChatObject]:
         """Return the chunks to pass on after this event.
@@ -84,13 +86,13 @@ class ChunkReader:
         """
         data = event.data
         if data.strip() == DONE:
-            self.done = True
+            self._state.done = True
             return []
         if event.event == "error":
             raise error_from_complaint(read_complaint(data), None, self._target)
         decoded = parsed(data, self._target)
         document = uncomplaining(decoded, data, self._target)
-        if self._has_said and self._forms_left and self.plain_form is None and self._head is not None:
+        if self._state.has_said and self._forms_left and self.plain_form is None and self._head is not None:
             self._forms_left -= 1
             self.plain_form = learn_plain_form(document, data, self._head)
         self._usage = usage_of(document) or self._usage
@@ -108,10 +110,7 @@ class ChunkReader:
         Raises:
             UpstreamBadResponseError: The stream was empty or ended in its middle.
         """
-        if was_cut or not (self.done or self._finish_reason):
-            raise self._broken(was_cut)
-        if not self._has_said and self._finish_reason not in TELLING_REASONS:
-            raise UpstreamBadResponseError(f"{self._target} answered a stream without any text.", retryable=True)
+        self._state.check_end(self._target, was_cut=was_cut)
         chunks, self._held = self._held, []
         if self._usage is not None and self._head is not None:
             chunks.append({**self._head, "choices": [], "usage": self._usage})
@@ -119,25 +118,20 @@ class ChunkReader:
 
     def _pass_on(self, document: dict[str, Any], choices: list[dict[str, Any]]) -> list[ChatObject]:
         if self._head is None:
+            self._state.has_begun = True
             self._head = answer_head(document, "chat.completion.chunk", self._model)
             for choice in choices:
                 choice["delta"] = {"role": "assistant", **_delta(choice)}
         for choice in choices:
-            self._finish_reason = choice.get("finish_reason") or self._finish_reason
-            self._has_said = self._has_said or has_substance(_delta(choice))
+            self._state.finish_reason = choice.get("finish_reason") or self._state.finish_reason
+            self._state.has_said = self._state.has_said or has_substance(_delta(choice))
         written = [_stream_choice(choice) for choice in choices]
         chunk = {**self._head, "choices": written, **own_fields(document)}
         self._held.append(chunk)
-        if not self._has_said:
+        if not self._state.has_said:
             return []
         chunks, self._held = self._held, []
         return chunks
-
-    def _broken(self, was_cut: bool) -> ServiceError:
-        if self._head is None and not was_cut:
-            return UpstreamBadResponseError(f"{self._target} ended its stream without any event.", retryable=True)
-        where = "inside an event" if was_cut else "without a finish_reason or [DONE]"
-        return UpstreamBadResponseError(f"{self._target} ended its stream {where}.", retryable=True)
 
 
 def _delta(choice: dict[str, Any]) -> dict[str, Any]:
