@@ -44,7 +44,11 @@ def models(url: str | None, as_json: bool) -> int:
     if as_json:
         _echo_json(listed)
         return 0
-    rows = [(alias, entry["provider"], entry["model"]) for alias, entry in listed["aliases"].items()]
+    rows = [
+        (alias, place["provider"], place["model"])
+        for alias, entry in listed["aliases"].items()
+        for place in entry.get("deployments", [entry])
+    ]
     widths = [max(len(row[column]) for row in [("ALIAS", "PROVIDER"), *rows]) for column in (0, 1)]
     for alias, provider, model in [("ALIAS", "PROVIDER", "MODEL"), *rows]:
         default = "  (default)" if alias == listed.get("default") else ""

@@ -81,9 +81,11 @@ def chat_router(catalog: ModelCatalog, served: ServedPipelines) -> APIRouter:
     return router
 
 
-def _described(catalog: ModelCatalog, alias: str) -> dict[str, str]:
-    entry = catalog.find(alias)
-    return {"provider": entry.provider, "model": entry.served_name(catalog.folder)}
+def _described(catalog: ModelCatalog, alias: str) -> dict[str, Any]:
+    """Return the alias's provider and model, the first of several, and all of them where there are several."""
+    entries = catalog.alias(alias).deployments
+    places = [{"provider": entry.provider, "model": entry.served_name(catalog.folder)} for entry in entries]
+    return {**places[0], **({"deployments": places} if len(places) > 1 else {})}
 
 
 class _Answering(Response):

@@ -11,12 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from megaservice.app import create_app
 from megaservice.cli.main import main
+from megaservice.settings import GatewaySettings
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import GRADE, running_gateway
+from tests.support.gateway import GRADE, chat_file, running_gateway
 from tests.support.scripted_upstream import Reply
+from tests.support.serving import serving
 
 _SECONDS = 20
 
@@ -43,6 +47,26 @@ async def test_models_prints_a_table_and_json(
     assert table[1].split() == ["scripted-model", "openai_compatible", "scripted-model", "(default)"]
     assert table[2].split() == ["short-name", "openai_compatible", "scripted-model"]
     assert json.loads(capsys.readouterr().out)["aliases"].keys() == {"scripted-model", "short-name"}
+
+
+async def test_models_lists_every_deployment_of_an_alias(
+    scripted_upstream: UpstreamFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An alias that several share has a line for each; the gateway's object has the first, and all of them."""
+    first, second = {"provider": "groq", "model": "a"}, {"provider": "fireworks_ai", "model": "b"}
+    llm = await scripted_upstream(_either)
+    file = tmp_path / "catalog" / "models.json"
+    await asyncio.to_thread(file.parent.mkdir)
+    await asyncio.to_thread(file.write_text, json.dumps({"aliases": {"fast": {"deployments": [first, second]}}}))
+    await asyncio.to_thread((tmp_path / "chat.yaml").write_text, yaml.safe_dump(chat_file(llm.url), sort_keys=False))
+    settings = GatewaySettings(pipelines_dir=tmp_path, models_file=file)
+    async with serving(await asyncio.to_thread(create_app, settings)) as url:
+        assert await _main("models", "--url", url) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+        assert await _main("models", "--url", url, "--json") == 0
+    assert rows == [["fast", "groq", "a", "(default)"], ["fast", "fireworks_ai", "b", "(default)"]]
+    entry = json.loads(capsys.readouterr().out)["aliases"]["fast"]
+    assert entry == {**first, "deployments": [first, second]}
 
 
 @pytest.mark.parametrize("stream", ["--stream", "--no-stream"])

@@ -31,6 +31,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {
         **kept,
         "MEGASERVICE_ENV_FILE": os.devnull,
+        "RUNS_DIR": "",  # no run records in the checkout
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **(extra or {}),
