@@ -3,7 +3,7 @@
 ASGI tells an application that its client left only if it waits for `http.disconnect`, which takes a task for each
 request. Here the connection itself tells: no task, no wait.
 
-An answer's head is written together with what follows it, since each write is a system call and a packet.
+Writes wait for the end of the loop's turn, see `servicekit/write_batch.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-#: What every answer begins with.
-_HEAD = b"HTTP/1.1 "
+from servicekit.write_batch import write_batch
+
 #: Where the extension stands in an ASGI scope's `extensions`.
 _EXTENSION = "megaservice.client_connection"
 
@@ -66,13 +66,12 @@ def client_connection(scope: MutableMapping[str, Any]) -> ClientConnection | Non
     return connection
 
 
-class HeadHoldingTransport:
-    """A transport that keeps the head of an answer back until the next write, or the loop's next turn."""
+class BatchingTransport:
+    """A transport whose writes go out together with those of all others of the loop's turn."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
-        self._loop = loop
-        self._held = b""
+        self._batch = write_batch(loop)
         self.is_closing = transport.is_closing
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
@@ -80,29 +79,18 @@ class HeadHoldingTransport:
         self.resume_reading = transport.resume_reading
 
     def write(self, data: bytes) -> None:
-        """Write, or keep an answer's head for the next write."""
-        if self._held:
-            data, self._held = self._held + data, b""
-        elif data.startswith(_HEAD):
-            self._held = data
-            self._loop.call_soon(self._flush)
-            return
-        self._transport.write(data)
+        """Write at the end of the turn."""
+        self._batch.write(self._transport, data)
 
     def close(self) -> None:
-        """Write what is held, then close."""
-        self._flush()
+        """Write what waits, then close."""
+        self._batch.flush()
         self._transport.close()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand the connection to another protocol, as for a WebSocket."""
-        self._flush()
+        self._batch.flush()
         self._transport.set_protocol(protocol)
-
-    def _flush(self) -> None:
-        if self._held:
-            data, self._held = self._held, b""
-            self._transport.write(data)
 
 
 class ClientConnectionProtocol(HttpToolsProtocol):
@@ -112,7 +100,7 @@ class ClientConnectionProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin a connection."""
-        super().connection_made(cast("asyncio.Transport", HeadHoldingTransport(transport, self.loop)))
+        super().connection_made(cast("asyncio.Transport", BatchingTransport(transport, self.loop)))
 
     def on_message_begin(self) -> None:
         """Begin a request."""

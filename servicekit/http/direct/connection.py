@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from servicekit.write_batch import write_batch
+
 if TYPE_CHECKING:
     from servicekit.http.direct.pool import Origin
     from servicekit.http.response import Sink
@@ -50,6 +52,7 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_batch",
         "_deadline",
         "_informational",
         "_is_busy",
@@ -84,6 +87,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
         self.origin = origin
         self.loop = loop
+        self._batch = write_batch(loop)
         self._parser = httptools.HttpResponseParser(self)
         self._loosen()
         self._poll = select.poll()
@@ -124,9 +128,9 @@ class Connection(asyncio.Protocol):
         if transport is None or self.is_closed:
             return  # whoever waits for the answer is told
         if body is None:
-            transport.write(head)
+            self._batch.write(transport, head)
         elif len(body) <= _WHOLE_WRITE_BYTES:
-            transport.write(head + body)
+            self._batch.write(transport, head + body)
         else:
             transport.write(head)
             self._unsent = memoryview(body)

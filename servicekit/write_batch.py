@@ -1,0 +1,52 @@
+"""Writes that wait for the end of the event loop's turn, so that they go out one right after the other.
+
+Between two writes of a busy loop lies the work of a whole request. By then a peer on another core has answered the
+first one and sleeps again, and each write pays for waking it. Together they wake it once: under load this is most of
+what the system takes, and alone a write is late by some microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from weakref import WeakKeyDictionary
+
+
+class WriteBatch:
+    """The writes of one event loop's turn.
+
+    Args:
+        loop: Whose turns.
+    """
+
+    __slots__ = ("__weakref__", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
+
+    def write(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write to a transport at the end of this turn; the order of one transport's writes stays."""
+        waiting = self._waiting
+        if not waiting:
+            self._loop.call_soon(self.flush)
+        elif waiting[-1][0] is transport:  # an answer's head and its body
+            data = waiting.pop()[1] + data
+        waiting.append((transport, data))
+
+    def flush(self) -> None:
+        """Write what waits; what is for a transport that closes meanwhile is dropped, as its own writes are."""
+        waiting, self._waiting = self._waiting, []
+        for transport, data in waiting:
+            if not transport.is_closing():
+                transport.write(data)
+
+
+_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, WriteBatch] = WeakKeyDictionary()
+
+
+def write_batch(loop: asyncio.AbstractEventLoop) -> WriteBatch:
+    """Return the batch of an event loop."""
+    batch = _batches.get(loop)
+    if batch is None:
+        batch = _batches[loop] = WriteBatch(loop)
+    return batch

@@ -1,0 +1,82 @@
+"""Writes that go out together at the end of a turn: nothing is lost, nothing changes its order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+from servicekit.asgi.connection import BatchingTransport
+from servicekit.write_batch import write_batch
+
+
+class _Transport:
+    """Remembers what was written, in the log of all."""
+
+    def __init__(self, name: str, log: list[tuple[str, bytes]]) -> None:
+        self.name = name
+        self.log = log
+        self.is_closed = False
+
+    def write(self, data: bytes) -> None:
+        self.log.append((self.name, data))
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def get_extra_info(self, _name: str, default: object = None) -> object:
+        return default
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+def _transports(*names: str) -> tuple[list[tuple[str, bytes]], list[BatchingTransport], list[_Transport]]:
+    log: list[tuple[str, bytes]] = []
+    inner = [_Transport(name, log) for name in names]
+    loop = asyncio.get_running_loop()
+    return log, [BatchingTransport(cast("asyncio.Transport", transport), loop) for transport in inner], inner
+
+
+async def test_writes_go_out_in_their_order_at_the_end_of_the_turn() -> None:
+    """A head and its body as one; those of other connections between them stay where they are."""
+    log, (first, second), _inner = _transports("a", "b")
+    first.write(b"head ")
+    first.write(b"body")
+    second.write(b"x")
+    first.write(b"more")
+    assert log == []
+    await asyncio.sleep(0)
+    assert log == [("a", b"head body"), ("b", b"x"), ("a", b"more")]
+
+
+async def test_what_waits_is_written_before_the_connection_closes() -> None:
+    """An answer that asks for the connection's end is whole."""
+    log, (transport,), (inner,) = _transports("a")
+    transport.write(b"last words")
+    transport.close()
+    assert (log, inner.is_closed) == ([("a", b"last words")], True)
+
+
+async def test_what_waits_for_an_aborted_connection_is_dropped() -> None:
+    """Nobody reads it, and the loop would warn."""
+    log, (transport,), _inner = _transports("a")
+    transport.write(b"never read")
+    transport.abort()
+    await asyncio.sleep(0)
+    assert log == []
+
+
+async def test_writes_of_the_next_turn_go_out_in_it() -> None:
+    """One flush a turn, again and again."""
+    log, (transport,), _inner = _transports("a")
+    for number in (b"1", b"2"):
+        transport.write(number)
+        await asyncio.sleep(0)
+    assert log == [("a", b"1"), ("a", b"2")]
+    assert write_batch(asyncio.get_running_loop()) is write_batch(asyncio.get_running_loop())
