@@ -29,7 +29,7 @@ def make_recorder(settings: GatewaySettings, catalog: ModelCatalog) -> LineWrite
     encode = InteractionEncoder(
         partial(provider_of, catalog), known_secrets().masked, log_messages=settings.log_messages
     )
-    return LineWriter(encode, folder.append, folder.close)
+    return LineWriter(encode, folder.append, folder.close, prepare=folder.prepare)
 
 
 @asynccontextmanager

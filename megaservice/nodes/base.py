@@ -63,9 +63,9 @@ class StreamPart(NamedTuple):
 class NodeStream(Protocol):
     """A node's streamed output. Iterate it to its end, then read `output`; or close it.
 
-    It may have `relay_to(sink)`: offers to a sink the encoded events that add text and nothing else, at the moment they
-    arrive, while a reader waits for the next part. What the sink leaves, by returning False, and all else are still
-    parts; so the order stays, and `output` has all of it.
+    It may have `relay_to(sink, taken)`: offers to a sink the encoded events that add text and nothing else, at the
+    moment they arrive, while a reader waits for the next part; `taken` is called for each read that the sink took.
+    What the sink leaves, by returning False, and all else are still parts; so the order stays, and `output` has all.
     """
 
     def parts(self) -> AsyncGenerator[StreamPart]:

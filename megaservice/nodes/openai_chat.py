@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -155,16 +155,15 @@ class ChatNodeStream:
         self._stream = stream
         self._assembled = ChatAssembler()
 
-    def relay_to(self, sink: Sink) -> None:
+    def relay_to(self, sink: Sink, taken: Callable[[], None]) -> None:
         """Offer to a sink the parts that add text and nothing else; see `NodeStream`."""
+        add_text = self._assembled.text_adder()
 
-        def take(events: bytes, text: str) -> bool:
-            if not sink(events):
-                return False
-            self._assembled.add_text(text)
-            return True
+        def note(text: str) -> None:
+            add_text(text)
+            taken()
 
-        self._stream.relay_to(take)
+        self._stream.relay_to(sink, note)
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
         """Yield the events of each read; the usage is kept back for the stream's last event."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
@@ -93,11 +93,11 @@ class _ResilientStream:
                     self._endpoint.failed()
                 raise
 
-    def relay_to(self, sink: Sink) -> None:
+    def relay_to(self, sink: Sink, taken: Callable[[], None]) -> None:
         """Offer parts to a sink, see `NodeStream`; after the first part, when it is known which stream answers."""
         relay = getattr(self._stream, "relay_to", None)
         if relay is not None:
-            relay(sink)
+            relay(sink, taken)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the stream that answered."""

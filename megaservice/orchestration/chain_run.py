@@ -122,17 +122,9 @@ class ChainRun:
         What takes its way through `events` costs a turn of this task and of all generators in between; of thousands
         of tokens a second that is most of the price.
         """
-        token = self._observer.token
-
-        def take(events: bytes) -> bool:
-            if not sink(events):
-                return False
-            token()
-            return True
-
         relay = getattr(self._stream, "relay_to", None)
         if relay is not None:
-            relay(take)
+            relay(sink, self._observer.token)
 
     async def close(self) -> None:
         """Close the stream, and report the end; safe to call twice."""

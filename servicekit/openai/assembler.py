@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from servicekit.ids import new_id
@@ -29,6 +30,10 @@ class ChatAssembler:
             text = self._choice(index).add(part)
             added = text if index == 0 else added
         return added
+
+    def text_adder(self) -> Callable[[str], None]:
+        """Return what adds pieces of text to the first choice."""
+        return self._choice(0).content.append
 
     def add_text(self, text: str) -> None:
         """Add a piece of text to the first choice."""

@@ -14,6 +14,7 @@ import orjson
 
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
+from servicekit.http.response import Sink
 from servicekit.http.upstream_errors import error_from_answer
 from servicekit.openai.answers import decode_object, read_completion
 from servicekit.openai.chat import ChatObject
@@ -23,8 +24,6 @@ from servicekit.sse import ServerSentEvent, SseDecoder
 
 #: Turns an answer with an error status, and its body, into our error.
 Explain = Callable[[UpstreamResponse, bytes], Awaitable[ServiceError]]
-#: Takes events, encoded, and the text that they add; False leaves them to whoever reads the stream.
-TextSink = Callable[[bytes, str], bool]
 
 
 class ChatUpstream:
@@ -101,15 +100,16 @@ class ChatStream:
         self._reader = reader
         self._check = check
         self._decoder = SseDecoder()
-        self._sink: TextSink | None = None
+        self._relay: tuple[Sink, Callable[[str], None]] | None = None
 
-    def relay_to(self, sink: TextSink) -> None:
+    def relay_to(self, sink: Sink, taken: Callable[[str], None]) -> None:
         """Offer to a sink what adds text and nothing else, as it arrives; all else is still in `batches`.
 
         Args:
-            sink: Takes events and their text; False leaves them to whoever reads the batches.
+            sink: Takes encoded events; False leaves them to whoever reads the batches.
+            taken: Is told the text of what the sink took.
         """
-        self._sink = sink
+        self._relay = (sink, taken)
 
     async def batches(self) -> AsyncGenerator[ParsedChunks | PlainChunks]:
         """Yield the chunks of each read; the last one carries `usage` with empty `choices`.
@@ -127,7 +127,7 @@ class ChatStream:
                         yield batch
                 await response.drain()
         finally:
-            self._sink = None  # it holds whoever holds this stream
+            self._relay = None  # it holds whoever holds this stream
 
     async def _read(self, response: UpstreamResponse) -> AsyncGenerator[ParsedChunks | PlainChunks]:
         decoder, reader = self._decoder, self._reader
@@ -136,9 +136,9 @@ class ChatStream:
             async for data in reads:
                 if (text := self._plain_text(data)) is not None:
                     yield PlainChunks(data, text)
-                    if self._sink is not None and not is_relayed:
+                    if self._relay is not None and not is_relayed:
                         is_relayed = True
-                        response.relay_to(self._relayed)
+                        response.relay_to(self._relayed(*self._relay))
                     continue
                 for chunks in _checked(decoder.feed(data), reader):
                     yield chunks
@@ -152,9 +152,20 @@ class ChatStream:
         form = self._reader.plain_form
         return form.text_of_read(data) if form is not None and self._decoder.is_between_events else None
 
-    def _relayed(self, data: bytes) -> bool:
-        text = self._plain_text(data)
-        return text is not None and self._sink is not None and self._sink(data, text)
+    def _relayed(self, sink: Sink, taken: Callable[[str], None]) -> Sink:
+        """Return what takes a part of the body if it adds text and nothing else, and the sink takes it."""
+        decoder, form = self._decoder, self._reader.plain_form
+        assert form is not None  # a plain part was read before  # noqa: S101
+        text_of_read = form.text_of_read
+
+        def take(data: bytes) -> bool:
+            text = text_of_read(data)
+            if text is None or not decoder.is_between_events or not sink(data):
+                return False
+            taken(text)
+            return True
+
+        return take
 
 
 def _checked(events: list[ServerSentEvent], reader: ChunkReader) -> Iterator[ParsedChunks | PlainChunks]:

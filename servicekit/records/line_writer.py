@@ -31,6 +31,7 @@ class LineWriter(Generic[ItemType]):
         write: Writes whole lines, or raises OSError; called in the thread.
         close: Called in the thread at its end.
         max_waiting: So many items may wait; more are dropped.
+        prepare: Called in the thread soon after its start, before there is load.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class LineWriter(Generic[ItemType]):
         write: Callable[[bytes], None],
         close: Callable[[], None] = lambda: None,
         max_waiting: int = 4096,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._encode = encode
         self._write = write
         self._close = close
         self._max_waiting = max_waiting
+        self._prepare = prepare
         self._waiting: deque[ItemType] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
@@ -72,6 +75,11 @@ class LineWriter(Generic[ItemType]):
 
     def _run(self) -> None:
         # The thread looks from time to time instead of being woken: whoever puts an item pays for no lock.
+        if not self._stop.wait(_LOOK_SECONDS):
+            try:
+                self._prepare()
+            except Exception:  # it is tried again with the first line
+                logger.exception("the records could not be prepared")
         while not self._stop.wait(_LOOK_SECONDS):
             self._write_waiting()
         self._write_waiting()

@@ -49,6 +49,8 @@ class Connection(asyncio.Protocol):
         garbage: Why what came is not HTTP; None while it is.
         idle_since: When it was put into the pool, on the loop's clock.
         relay: Is offered what arrives while the reader waits; see `UpstreamResponse.relay_to`.
+        relay_idle_seconds: What it takes puts the reader's deadline off by so much.
+        relay_until: But not beyond this, on the loop's clock.
     """
 
     __slots__ = (
@@ -81,6 +83,8 @@ class Connection(asyncio.Protocol):
         "loop",
         "origin",
         "relay",
+        "relay_idle_seconds",
+        "relay_until",
         "status",
     )
 
@@ -103,6 +107,7 @@ class Connection(asyncio.Protocol):
         self.is_closed = False
         self.headers: dict[str, str] = {}
         self.relay: Sink | None = None
+        self.relay_idle_seconds = self.relay_until = 0.0
         self.error: Exception | None = None
         self.garbage: str | None = None
 
@@ -150,10 +155,6 @@ class Connection(asyncio.Protocol):
         if self._timer is None or self._timer_at > deadline:
             self._set_timer()
         return waiter
-
-    def put_off(self, deadline: float) -> None:
-        """Move the deadline of the wait that is under way; a timer that fires before it looks again."""
-        self._deadline = deadline
 
     @property
     def has_body(self) -> bool:
@@ -317,6 +318,8 @@ class Connection(asyncio.Protocol):
             return False
         parts.clear()
         self._parts_bytes = 0
+        # As a read would have; a timer that fires before it looks again.
+        self._deadline = min(self.loop.time() + self.relay_idle_seconds, self.relay_until)
         return True
 
     def _wake(self) -> None:

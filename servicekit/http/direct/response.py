@@ -71,16 +71,9 @@ class DirectResponse(UpstreamResponse):
         connection = self._connection
         if connection is None or "content-encoding" in self.headers:
             return
-        loop, idle_seconds = self._loop, self._timeouts.idle_seconds
-        last = self._started + self._timeouts.total_seconds
-
-        def relay(part: bytes) -> bool:
-            if not sink(part):
-                return False
-            connection.put_off(min(loop.time() + idle_seconds, last))
-            return True
-
-        connection.relay = relay
+        connection.relay = sink
+        connection.relay_idle_seconds = self._timeouts.idle_seconds
+        connection.relay_until = self._started + self._timeouts.total_seconds
 
     async def drain(self) -> None:
         """Wait briefly for the end of the body, see the base class."""
