@@ -66,6 +66,10 @@ class RoutingTable:
         """
         if error.code != _MODEL_NOT_FOUND or not model:
             return error
+        if model in self.by_name:
+            own = ", ".join(self.by_name[model].pipeline.spec.endpoints)
+            message = f"'{model}' is a pipeline: ask for it on {CHAT_COMPLETIONS}, or at {own}."
+            return InvalidRequestError(message, param="model", code=error.code)
         meant = nearest(model, [*self.by_name, *self._models])
         pipelines = f"Pipelines are models too, on {CHAT_COMPLETIONS}: {', '.join(self.by_name)}."
         return InvalidRequestError(f"{error.message}{meant} {pipelines}", param="model", code=error.code)

@@ -6,6 +6,7 @@ Exit codes: 0 all is well; 2 the file or the command line has problems; 3 the ru
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from megaservice.cli.running import RunResult
     from megaservice.cli.watching import RunWatch
     from megaservice.pipeline.pipeline import Pipeline
+    from megaservice.pipeline.problems import Problem
     from megaservice.settings import GatewaySettings
     from servicekit.errors import ServiceError
 
@@ -44,21 +46,27 @@ def validate(files: tuple[str, ...], as_json: bool) -> int:
     places = files or (str(load_settings(GatewaySettings).pipelines_dir),)
     validation = validate_places(places, pipeline_variables())
     if as_json:
-        rows = [
-            {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}
-            for problem in validation.problems
-        ]
+        rows, notes = _rows(validation.problems), _rows(validation.notes)
         pipelines = [
             {"file": file, "name": pipeline.spec.name, "endpoints": list(pipeline.spec.endpoints)}
             for file, pipeline in validation.pipelines
         ]
-        _echo_json({"ok": not rows, "problems": rows, "pipelines": pipelines})
+        _echo_json({"ok": not rows, "problems": rows, "notes": notes, "pipelines": pipelines})
         return EXIT_PROBLEMS if rows else 0
     for problem in validation.problems:
         click.echo(str(problem))
+    for note in validation.notes:
+        click.echo(f"{note.file}:{note.line}:{note.column}: note: {note.message}", err=True)
     for file, pipeline in validation.pipelines:
         click.echo(f"{file}: right: pipeline '{pipeline.spec.name}' at {', '.join(pipeline.spec.endpoints)}", err=True)
     return EXIT_PROBLEMS if validation.problems else 0
+
+
+def _rows(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    return [
+        {"file": problem.file, "line": problem.line, "column": problem.column, "message": problem.message}
+        for problem in problems
+    ]
 
 
 @click.command()

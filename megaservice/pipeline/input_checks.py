@@ -8,6 +8,7 @@ from megaservice.pipeline.deny_list import PatternError, compiled_pattern
 from megaservice.pipeline.draft import Draft
 from megaservice.pipeline.located_yaml import LocatedYaml, Path
 from megaservice.pipeline.name_checks import expression_problems, template_problems
+from megaservice.pipeline.parameter_checks import parameter_problems
 from megaservice.pipeline.scopes import Scope, Scopes
 from megaservice.pipeline.spec import INPUT_FIELDS, OUTPUT_FIELDS, NodeSpec, ServiceKind
 from megaservice.pipeline.wording import choice_of
@@ -44,6 +45,7 @@ def _problems(name: str, node: NodeSpec, draft: Draft, scope: Scope) -> Iterator
             for message in template_problems(template, scope, draft):
                 yield ("prompt", key), f"node '{name}': {message}"
     yield from _of_outputs(name, node, draft)
+    yield from parameter_problems(name, node)
     for index, pattern in enumerate(node.deny):
         try:
             compiled_pattern(pattern)

@@ -74,6 +74,20 @@ def test_validate_answers_scripts_in_json(tmp_path: Path, capsys: pytest.Capture
     assert {"file", "line", "column", "message"} == answer["problems"][0].keys()
 
 
+def test_validate_notes_what_is_right_but_may_surprise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two kinds of service at one port: one server may be both, so it is no problem."""
+    grader = '  grader: {endpoint: "http://127.0.0.1:1/v1/grade"}\nopea_mega_service'
+    file = _write(
+        tmp_path, "chat.yaml", GOOD.replace("opea_mega_service", grader).replace('["llm"]', '["llm >> grader"]')
+    )
+    assert main(["validate", file]) == 0
+    assert f"{file}:3:" in capsys.readouterr().err
+    assert main(["validate", "--json", file]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is True
+    assert "127.0.0.1:1" in answer["notes"][0]["message"]
+
+
 def test_missing_file_is_one_line_with_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2 for each command that reads a file."""
     _write(tmp_path, "chat.yaml", GOOD)

@@ -68,6 +68,23 @@ _ROWS = {
         _file(flow=f"{_FLOW}\n- {{flow: llm >> other, when: llm.text}}"),
         "8:7: the edge 'llm >> other' is there without a condition too, so this has no effect; remove one of them.",
     ),
+    # ------------------------------------------------------------------------------------------------- parameters
+    "parameter-that-is-a-slip": (
+        _file(llm="parameters: {temperatur: 0}"),
+        "2:49: node 'llm': the parameter 'temperatur' is not known. Did you mean 'temperature'?",
+    ),
+    "parameter-of-a-wrong-type": (
+        _file(llm="parameters: {temperature: hot}"),
+        "2:49: node 'llm': temperature: expected a valid number, found \"hot\".",
+    ),
+    "parameter-out-of-range": (
+        _file(llm="parameters: {top_p: 9}"),
+        "2:49: node 'llm': top_p: expected less than or equal to 1, found 9.",
+    ),
+    "parameter-that-is-the-request-s": (
+        _file(llm="parameters: {stream: true}"),
+        "2:49: node 'llm': 'stream' is no parameter of a model; the request decides about it.",
+    ),
     # -------------------------------------------------------------------------------------- variables and places
     "unset-variable": (
         _file(llm="model: '${NOPE}'"),
