@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from megaservice.nodes.base import NodeCall, Output
-from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.json_service import JsonService
+from megaservice.nodes.text_output import TextOutputNode
 from megaservice.pipeline.deny_list import DenyList
-from megaservice.pipeline.output_mapping import OutputMapping
 from megaservice.pipeline.spec import NodeSpec
-from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.http.client import HttpClient
 from servicekit.openai.chat import last_user_text
 
@@ -22,7 +21,7 @@ from servicekit.openai.chat import last_user_text
 _KEPT = ("text", "action", "finish_reason", "downstream_black_list")
 
 
-class GuardNode:
+class GuardNode(TextOutputNode):
     """The guard of one node, and the client of its service where it has one.
 
     Args:
@@ -32,11 +31,9 @@ class GuardNode:
     """
 
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
-        self.spec = spec
+        super().__init__(name, spec)
         self._service = JsonService(name, spec, http) if spec.endpoint else None
         self._denied = DenyList(spec.deny)
-        self._inputs = DeclaredInputs(spec.inputs, name)
-        self._outputs = OutputMapping(spec.outputs, name)
 
     async def call(self, call: NodeCall) -> Output:
         """Judge the text; see `NodeClient.call`. A service that fails lets nothing through."""
@@ -49,19 +46,6 @@ class GuardNode:
         else:
             judged = self._judged(text, await self._service.post({**self.spec.parameters, **given}, call.context))
         return self._outputs.mapped(judged, _KEPT)
-
-    def open_stream(self, _call: NodeCall) -> None:
-        """Return None: a judgement is one object."""
-        return
-
-    def text_of(self, output: Output) -> str | None:
-        """Return what was let through, or what stands in its place."""
-        text: str | None = output.get("text")
-        return text
-
-    def failure_output(self, error: ServiceError) -> Output:
-        """Return the error's body: what is attached in place of an output."""
-        return error.body()
 
     async def problem(self) -> str | None:
         """Return why the node cannot answer now, or None."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from megaservice.nodes.base import NodeCall, Output
-from megaservice.nodes.inputs import DeclaredInputs
+from megaservice.nodes.text_output import TextOutputNode
 from megaservice.pipeline.expressions import Expression
-from megaservice.pipeline.output_mapping import OutputMapping
 from megaservice.pipeline.spec import NodeSpec
-from servicekit.errors import InternalError, ServiceError, UpstreamBadResponseError
+from servicekit.errors import InternalError, UpstreamBadResponseError
 
 #: The input that lists the candidates.
 CANDIDATES = "candidates"
 
 
-class SelectNode:
+class SelectNode(TextOutputNode):
     """The choice that one node makes. It answers `{"text", "best", "index", "candidates"}`.
 
     A candidate is a text, or an object with one; those that have none (of nodes that failed or were skipped) do not
@@ -27,10 +26,8 @@ class SelectNode:
     """
 
     def __init__(self, name: str, spec: NodeSpec) -> None:
-        self.spec = spec
+        super().__init__(name, spec)
         self._name = name
-        self._inputs = DeclaredInputs(spec.inputs, name)
-        self._outputs = OutputMapping(spec.outputs, name)
         self._best = Expression(spec.best, f"node '{name}', 'best'") if spec.best is not None else None
 
     async def call(self, call: NodeCall) -> Output:
@@ -42,19 +39,6 @@ class SelectNode:
         best = candidates[index]
         chosen = {"text": best["text"], "best": best, "index": index, CANDIDATES: candidates}
         return self._outputs.mapped(chosen, ("text",))
-
-    def open_stream(self, _call: NodeCall) -> None:
-        """Return None: what is best is known when all is there."""
-        return
-
-    def text_of(self, output: Output) -> str | None:
-        """Return the text of the best candidate."""
-        text: str | None = output.get("text")
-        return text
-
-    def failure_output(self, error: ServiceError) -> Output:
-        """Return the error's body: what is attached in place of an output."""
-        return error.body()
 
     async def problem(self) -> str | None:
         """Return None: there is no service that could be away."""

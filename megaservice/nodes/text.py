@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from megaservice.nodes.base import NodeCall, Output
-from megaservice.nodes.inputs import DeclaredInputs
 from megaservice.nodes.json_service import JsonService
-from megaservice.pipeline.output_mapping import OutputMapping
+from megaservice.nodes.text_output import TextOutputNode
 from megaservice.pipeline.spec import NodeSpec
-from servicekit.errors import ServiceError, UpstreamBadResponseError
+from servicekit.errors import UpstreamBadResponseError
 from servicekit.http.client import HttpClient
 from servicekit.openai.chat import last_user_text
 
 
-class TextNode:
+class TextNode(TextOutputNode):
     """The client of one text-to-text service, such as a guard.
 
     Without declared inputs, its text is what the node before wrote, else the last user message.
@@ -24,10 +23,8 @@ class TextNode:
     """
 
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
-        self.spec = spec
+        super().__init__(name, spec)
         self._service = JsonService(name, spec, http)
-        self._inputs = DeclaredInputs(spec.inputs, name)
-        self._outputs = OutputMapping(spec.outputs, name)
 
     async def call(self, call: NodeCall) -> Output:
         """Ask for the text; see `NodeClient.call`."""
@@ -36,19 +33,6 @@ class TextNode:
         if not isinstance(output.get("text"), str):
             raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'text'; is it a TextDoc?")
         return output
-
-    def open_stream(self, _call: NodeCall) -> None:
-        """Return None: a TextDoc is one JSON object."""
-        return
-
-    def text_of(self, output: Output) -> str | None:
-        """Return the text."""
-        text: str | None = output.get("text")
-        return text
-
-    def failure_output(self, error: ServiceError) -> Output:
-        """Return the error's body: what is attached in place of an output."""
-        return error.body()
 
     async def problem(self) -> str | None:
         """Return why the node cannot answer now, or None."""
