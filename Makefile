@@ -79,7 +79,7 @@ lock: venv-dev ## Write the lock files anew from requirements*.txt (ARGS=--upgra
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" $(ARGS) requirements-litellm.txt -o requirements-litellm.lock
 
-bench: venv ## Measure the gateway beside stock OPEA and nginx, ten minutes (ARGS=--quick: one); needs Linux and cc
+bench: venv ## Measure the gateway beside stock OPEA and nginx, twelve minutes (ARGS=--quick: one); needs Linux and cc
 	@$(PY) -m benchmarks $(ARGS)
 
 model: ## Train the phrasebook model from nothing, up to an hour (in .venv-train, see its MODEL_CARD.md)

@@ -23,7 +23,7 @@ BUILD_FOLDER = Path(__file__).parent / "build"
 _TOKENIZER_EXAMPLES = 60_000
 _CHECKPOINT_SECONDS = 180.0
 _REPORT_STEPS = 50
-#: What two cores of a small machine work through in less than an hour.
+#: Meant to take two idle cores less than an hour, by the speed of one busy core; not run whole yet.
 _MILLION_TOKENS = 48.0
 _LONGEST_TOKENS = 1024
 # Ends of the learning rate's rise and plateau, as shares of the run.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from textwrap import indent
 
 import yaml
 
@@ -33,7 +32,6 @@ def test_readme_s_third_node_makes_a_pipeline() -> None:
     lines = _FILE.rstrip().splitlines()
     assert lines[-1].strip().startswith("mega_flow:")
     place = lines.index("opea_mega_service:")
-    guard = indent(_blocks()[1], "") if _blocks()[1].startswith("  ") else indent(_blocks()[1], "  ")
-    text = "\n".join([*lines[:place], guard, *lines[place:-1], f"  {flow.group(1)}"])
+    text = "\n".join([*lines[:place], _blocks()[1], *lines[place:-1], f"  {flow.group(1)}"])
     pipeline = parse_pipeline(text, "translate_and_grade.yaml", {})
     assert pipeline.dag.order == ("llm", "guard", "grader")
