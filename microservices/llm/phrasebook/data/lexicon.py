@@ -112,14 +112,6 @@ class Lexicon:
     verbs: dict[str, Verb]
     words: dict[str, tuple[Word, ...]]
 
-    def other_nouns(self, english: str) -> list[Noun]:
-        """Other right words for an English noun."""
-        return [noun for noun in self.nouns["also"] if noun.english == english]
-
-    def other_adjectives(self, english: str) -> list[Adjective]:
-        """Other right words for an English adjective."""
-        return [adjective for adjective in self.adjectives["also"] if adjective.english == english]
-
 
 def _rows(name: str, columns: int) -> Iterator[list[str]]:
     for number, line in enumerate((_FOLDER / name).read_text("utf-8").splitlines(), start=1):
