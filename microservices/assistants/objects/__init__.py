@@ -1,0 +1,1 @@
+"""What the API shows: assistants, threads, messages, runs, run steps."""

@@ -1,0 +1,1 @@
+"""A run from its creation to its end: statuses, the engine, the work, the events."""

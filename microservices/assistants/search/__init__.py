@@ -1,0 +1,1 @@
+"""file_search: files, vector stores, passages and citations."""

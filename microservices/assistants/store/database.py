@@ -1,0 +1,108 @@
+"""One database for the life of the process: SQLite in WAL mode, or PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
+
+from sqlalchemy import event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+#: How long a writer waits for another process's write, in milliseconds.
+_BUSY_MILLISECONDS = 30_000
+_POOL_SIZE = 8
+_CONNECT_SECONDS = 10
+_POOL_WAIT_SECONDS = 30.0
+
+
+class Database:
+    """Connections to read, and transactions to write.
+
+    On SQLite one write happens at a time anyway: a lock of ours hands the turns on at once, where SQLite's own would
+    have waiting writers sleep and try again. It says BEGIN IMMEDIATE, so that what was read in a transaction still
+    holds when it writes. On PostgreSQL callers lock what they depend on (`SELECT ... FOR UPDATE`).
+
+    Args:
+        url: `sqlite:///path` or `postgresql://...`, as users write it; the driver is ours to choose.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = with_driver(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = _sqlite_engine(self.url) if self.is_sqlite else _postgresql_engine(self.url)
+        self._turn = asyncio.Lock() if self.is_sqlite else None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a connection that sees one state of the database."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[AsyncConnection]:
+        """Give a transaction: committed at the end of the block, rolled back by an exception."""
+        async with self._turn or nullcontext(), self.engine.connect() as connection:
+            if self.is_sqlite:  # the driver was told not to begin by itself
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            async with _committed(connection):
+                yield connection
+
+
+@asynccontextmanager
+async def _committed(connection: AsyncConnection) -> AsyncGenerator[None]:
+    try:
+        yield
+    except BaseException:
+        await connection.rollback()
+        raise
+    await connection.commit()
+
+
+def with_driver(url: str) -> URL:
+    """Return a database's URL with the driver that is used here.
+
+    Raises:
+        ValueError: It is neither SQLite's nor PostgreSQL's.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+    if backend not in drivers:
+        raise ValueError(f"'{backend}' is no database for this: sqlite:///path or postgresql://user@host/name.")
+    return parsed.set(drivername=drivers[backend])
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=_POOL_SIZE, pool_timeout=_POOL_WAIT_SECONDS)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: DBAPIConnection, _: object) -> None:
+        connection.isolation_level = None  # transactions begin where Database.write says so
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={_BUSY_MILLISECONDS}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        pool_timeout=_POOL_WAIT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _CONNECT_SECONDS},
+    )
