@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from microservices.assistants.objects.run import Run
+from microservices.assistants.objects.run_event import RunEvent
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.runs.new_run import NewRun, NewThread, ToolOutput
 
-
-@dataclass(frozen=True, slots=True)
-class RunEvent:
-    """One event of a run's stream.
-
-    Attributes:
-        number: Counts from 1 within the run; the SSE event's `id:`, which `Last-Event-ID` brings back.
-        event: Such as `thread.message.delta`; see the API's list of stream events.
-        data: The object, as JSON.
-    """
-
-    number: int
-    event: str
-    data: bytes
+__all__ = ["RunEngine", "RunEvent", "Submitted"]
 
 
 class Submitted(NamedTuple):
