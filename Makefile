@@ -14,10 +14,10 @@ ARGS =
 
 .DEFAULT_GOAL = help
 .PHONY: help up down status logs serve test test-unit test-property test-contract test-fault test-e2e \
-	check lint types imports sizes format lock bench model model-eval clean venv venv-dev
+	check lint types imports sizes format lock bench bench-assistants model model-eval clean venv venv-dev
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 up: venv ## Start every service and wait until all are ready
 	@$(PY) -m megaservice up
@@ -81,6 +81,9 @@ lock: venv-dev ## Write the lock files anew from requirements*.txt (ARGS=--upgra
 
 bench: venv ## Measure the gateway beside stock OPEA and nginx, twelve minutes (ARGS=--quick: one); needs Linux and cc
 	@$(PY) -m benchmarks $(ARGS)
+
+bench-assistants: venv-dev ## Measure the assistants' durable runs on SQLite and PostgreSQL, a minute
+	@$(PY) -m benchmarks.assistants $(ARGS)
 
 model: ## Train the phrasebook model from nothing, up to an hour (in .venv-train, see its MODEL_CARD.md)
 	@$(TRAIN_PY) -c 'import torch, gguf, tokenizers' 2>/dev/null || { echo "Training needs PyTorch, gguf and tokenizers" \

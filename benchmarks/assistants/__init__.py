@@ -1,0 +1,1 @@
+"""What a durable run of the assistants service costs; `python -m benchmarks.assistants`."""
