@@ -13,6 +13,8 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -20,18 +22,35 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    text,
+    TypeDecorator,
+    literal_column,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from microservices.assistants.objects.run import ACTIVE
+from microservices.assistants.objects.run import ACTIVE, RunStatus
 
 metadata = MetaData()
 
 _Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 #: SQLite numbers the rows of an INTEGER primary key alone by itself.
 _Sequence = BigInteger().with_variant(Integer, "sqlite")
-_IS_ACTIVE = text("status IN ({})".format(", ".join(f"'{status}'" for status in sorted(ACTIVE))))
+#: The condition of the partial indices: only queries that say it in these words use them.
+IS_ACTIVE: ColumnElement[bool] = literal_column(
+    "status IN ({})".format(", ".join(f"'{status}'" for status in sorted(ACTIVE))), Boolean
+)
+
+
+class _Status(TypeDecorator[RunStatus]):
+    """A run's status, stored as its word."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: RunStatus | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> RunStatus | None:
+        return None if value is None else RunStatus(value)
 
 
 def _seq() -> Column[Any]:
@@ -119,7 +138,7 @@ runs = Table(
     _of_thread(),
     Column("assistant_id", Text, nullable=False),
     _time("created_at", nullable=False),
-    Column("status", Text, nullable=False),
+    Column("status", _Status, nullable=False),
     Column("model", Text, nullable=False),
     Column("instructions", Text, nullable=False),
     _json("tools", nullable=False),
@@ -145,8 +164,8 @@ runs = Table(
     Column("reasoning_effort", Text),
     Column("attempts", Integer, nullable=False),
     Index("runs_by_thread", "thread_id", "seq"),
-    Index("one_active_run_per_thread", "thread_id", unique=True, sqlite_where=_IS_ACTIVE, postgresql_where=_IS_ACTIVE),
-    Index("active_runs", "status", "expires_at", sqlite_where=_IS_ACTIVE, postgresql_where=_IS_ACTIVE),
+    Index("one_active_run_per_thread", "thread_id", unique=True, sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
+    Index("active_runs", "status", "expires_at", sqlite_where=IS_ACTIVE, postgresql_where=IS_ACTIVE),
     sqlite_autoincrement=True,
 )
 
