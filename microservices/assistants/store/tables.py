@@ -9,8 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     Boolean,
     Column,
     ColumnElement,
@@ -25,15 +23,12 @@ from sqlalchemy import (
     TypeDecorator,
     literal_column,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from microservices.assistants.objects.run import ACTIVE, RunStatus
+from microservices.assistants.store.columns import id_column, json_column, seq_column, time_column
 
 metadata = MetaData()
 
-_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-#: SQLite numbers the rows of an INTEGER primary key alone by itself.
-_Sequence = BigInteger().with_variant(Integer, "sqlite")
 #: The condition of the partial indices: only queries that say it in these words use them.
 IS_ACTIVE: ColumnElement[bool] = literal_column(
     "status IN ({})".format(", ".join(f"'{status}'" for status in sorted(ACTIVE))), Boolean
@@ -53,22 +48,6 @@ class _Status(TypeDecorator[RunStatus]):
         return None if value is None else RunStatus(value)
 
 
-def _seq() -> Column[Any]:
-    return Column("seq", _Sequence, primary_key=True, autoincrement=True)
-
-
-def _id() -> Column[Any]:
-    return Column("id", Text, nullable=False, unique=True)
-
-
-def _json(name: str, *, nullable: bool = True) -> Column[Any]:
-    return Column(name, _Json, nullable=nullable)
-
-
-def _time(name: str, *, nullable: bool = True) -> Column[Any]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
 def _of_thread() -> Column[Any]:
     return Column("thread_id", Text, ForeignKey("threads.id", ondelete="CASCADE"), nullable=False)
 
@@ -76,20 +55,20 @@ def _of_thread() -> Column[Any]:
 assistants = Table(
     "assistants",
     metadata,
-    _seq(),
-    _id(),
+    seq_column(),
+    id_column(),
     Column("owner", Text, nullable=False),
-    _time("created_at", nullable=False),
+    time_column("created_at", nullable=False),
     Column("model", Text, nullable=False),
     Column("name", Text),
     Column("description", Text),
     Column("instructions", Text),
-    _json("tools", nullable=False),
-    _json("tool_resources"),
-    _json("metadata", nullable=False),
+    json_column("tools", nullable=False),
+    json_column("tool_resources"),
+    json_column("metadata", nullable=False),
     Column("temperature", Float),
     Column("top_p", Float),
-    _json("response_format"),
+    json_column("response_format"),
     Column("reasoning_effort", Text),
     Index("assistants_by_owner", "owner", "seq"),
     sqlite_autoincrement=True,
@@ -98,32 +77,32 @@ assistants = Table(
 threads = Table(
     "threads",
     metadata,
-    _seq(),
-    _id(),
+    seq_column(),
+    id_column(),
     Column("owner", Text, nullable=False),
-    _time("created_at", nullable=False),
-    _json("tool_resources"),
-    _json("metadata", nullable=False),
+    time_column("created_at", nullable=False),
+    json_column("tool_resources"),
+    json_column("metadata", nullable=False),
     sqlite_autoincrement=True,
 )
 
 messages = Table(
     "messages",
     metadata,
-    _seq(),
-    _id(),
+    seq_column(),
+    id_column(),
     _of_thread(),
-    _time("created_at", nullable=False),
+    time_column("created_at", nullable=False),
     Column("role", Text, nullable=False),
-    _json("content", nullable=False),
+    json_column("content", nullable=False),
     Column("status", Text, nullable=False),
-    _json("incomplete_details"),
-    _time("completed_at"),
-    _time("incomplete_at"),
+    json_column("incomplete_details"),
+    time_column("completed_at"),
+    time_column("incomplete_at"),
     Column("assistant_id", Text),
     Column("run_id", Text),
-    _json("attachments", nullable=False),
-    _json("metadata", nullable=False),
+    json_column("attachments", nullable=False),
+    json_column("metadata", nullable=False),
     Index("messages_by_thread", "thread_id", "seq"),
     Index("messages_by_run", "run_id", "seq"),
     sqlite_autoincrement=True,
@@ -132,33 +111,33 @@ messages = Table(
 runs = Table(
     "runs",
     metadata,
-    _seq(),
-    _id(),
+    seq_column(),
+    id_column(),
     Column("owner", Text, nullable=False),
     _of_thread(),
     Column("assistant_id", Text, nullable=False),
-    _time("created_at", nullable=False),
+    time_column("created_at", nullable=False),
     Column("status", _Status, nullable=False),
     Column("model", Text, nullable=False),
     Column("instructions", Text, nullable=False),
-    _json("tools", nullable=False),
-    _json("tool_resources"),
-    _json("metadata", nullable=False),
-    _json("required_action"),
-    _json("last_error"),
-    _time("expires_at"),
-    _time("started_at"),
-    _time("cancelled_at"),
-    _time("failed_at"),
-    _time("completed_at"),
-    _json("usage"),
-    _json("incomplete_details"),
+    json_column("tools", nullable=False),
+    json_column("tool_resources"),
+    json_column("metadata", nullable=False),
+    json_column("required_action"),
+    json_column("last_error"),
+    time_column("expires_at"),
+    time_column("started_at"),
+    time_column("cancelled_at"),
+    time_column("failed_at"),
+    time_column("completed_at"),
+    json_column("usage"),
+    json_column("incomplete_details"),
     Column("max_prompt_tokens", Integer),
     Column("max_completion_tokens", Integer),
-    _json("truncation_strategy", nullable=False),
-    _json("tool_choice", nullable=False),
+    json_column("truncation_strategy", nullable=False),
+    json_column("tool_choice", nullable=False),
     Column("parallel_tool_calls", Boolean, nullable=False),
-    _json("response_format"),
+    json_column("response_format"),
     Column("temperature", Float),
     Column("top_p", Float),
     Column("reasoning_effort", Text),
@@ -172,22 +151,22 @@ runs = Table(
 run_steps = Table(
     "run_steps",
     metadata,
-    _seq(),
-    _id(),
+    seq_column(),
+    id_column(),
     Column("run_id", Text, ForeignKey("runs.id", ondelete="CASCADE"), nullable=False),
     Column("thread_id", Text, nullable=False),
     Column("assistant_id", Text, nullable=False),
-    _time("created_at", nullable=False),
+    time_column("created_at", nullable=False),
     Column("type", Text, nullable=False),
     Column("status", Text, nullable=False),
-    _json("step_details", nullable=False),
-    _json("last_error"),
-    _time("expired_at"),
-    _time("cancelled_at"),
-    _time("failed_at"),
-    _time("completed_at"),
-    _json("metadata", nullable=False),
-    _json("usage"),
+    json_column("step_details", nullable=False),
+    json_column("last_error"),
+    time_column("expired_at"),
+    time_column("cancelled_at"),
+    time_column("failed_at"),
+    time_column("completed_at"),
+    json_column("metadata", nullable=False),
+    json_column("usage"),
     Index("run_steps_by_run", "run_id", "seq"),
     sqlite_autoincrement=True,
 )
