@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from megaservice.nodes.base import NodeClient
 from megaservice.nodes.grade import GradeNode
 from megaservice.nodes.guard import GuardNode
+from megaservice.nodes.json_node import JsonNode
 from megaservice.nodes.openai_chat import ChatNode
 from megaservice.nodes.resilient import ResilientNode
 from megaservice.nodes.select import SelectNode
@@ -15,10 +16,11 @@ from megaservice.pipeline.spec import NodeSpec, ServiceKind
 from servicekit.http.client import HttpClient
 
 #: Which client speaks to which kind of service.
-CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode | GuardNode]] = {
+CLIENT_CLASSES: dict[ServiceKind, type[ChatNode | GradeNode | TextNode | JsonNode | GuardNode]] = {
     ServiceKind.LLM: ChatNode,
     ServiceKind.GRADER: GradeNode,
     ServiceKind.TEXT: TextNode,
+    ServiceKind.JSON: JsonNode,
     ServiceKind.GUARD: GuardNode,
 }
 

@@ -8,11 +8,12 @@ from comps import MicroService, ServiceType
 
 from megaservice.pipeline.spec import NodeSpec, ServiceKind
 
-#: OPEA has no word for a judge of answers, and none for "any text service".
+#: OPEA has no word for a judge of answers, and none for "any text service" or "any service".
 _SERVICE_TYPES = {
     ServiceKind.LLM: ServiceType.LLM,
     ServiceKind.GRADER: ServiceType.UNDEFINED,
     ServiceKind.TEXT: ServiceType.UNDEFINED,
+    ServiceKind.JSON: ServiceType.UNDEFINED,
     ServiceKind.GUARD: ServiceType.GUARDRAIL,
     ServiceKind.SELECT: ServiceType.UNDEFINED,
 }

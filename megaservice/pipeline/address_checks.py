@@ -42,7 +42,8 @@ def check_addresses(document: LocatedYaml, draft: Draft, variables: Mapping[str,
                 continue
             if urlsplit(url).path == urlsplit(other_url).path:
                 document.problem(path, f"{_taken(name, node, url, other, other_node)}; give each its own port.")
-            else:  # one server may have several services at different paths
+            elif ServiceKind.JSON not in (node.service_type, other_node.service_type):
+                # One server may have several services at different paths; of a JSON service that is nothing to note.
                 document.note(path, f"{_taken(name, node, url, other, other_node)}, at another path.")
 
 

@@ -22,6 +22,8 @@ class ServiceKind(StrEnum):
     LLM = "llm"
     GRADER = "grader"
     TEXT = "text"
+    #: Any other service that takes a JSON object and answers one: data for other nodes, no text of the answer.
+    JSON = "json"
     #: Lets a text through, changes it or cuts it: by expressions of its own, or asking an OPEA guardrail service.
     GUARD = "guard"
     #: Picks the best of several outputs; runs in the gateway.

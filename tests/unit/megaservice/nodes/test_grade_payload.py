@@ -11,6 +11,7 @@ from megaservice.nodes.base import NodeCall, NodeClient, bounded
 from megaservice.nodes.factory import CLIENT_CLASSES
 from megaservice.nodes.grade import GradeNode
 from megaservice.nodes.guard import GuardNode
+from megaservice.nodes.json_node import JsonNode
 from megaservice.nodes.openai_chat import ChatNode
 from megaservice.nodes.text import TextNode
 from megaservice.pipeline.spec import NodeSpec, ServiceKind, TimeoutSpec
@@ -93,6 +94,7 @@ def test_factory_knows_a_client_for_every_kind_of_node() -> None:
         ServiceKind.LLM: ChatNode,
         ServiceKind.GRADER: GradeNode,
         ServiceKind.TEXT: TextNode,
+        ServiceKind.JSON: JsonNode,
         ServiceKind.GUARD: GuardNode,
     } == CLIENT_CLASSES
     assert CLIENT_CLASSES.keys() | {ServiceKind.SELECT} == set(ServiceKind)

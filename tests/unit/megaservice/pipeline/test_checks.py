@@ -41,7 +41,7 @@ def test_checks_are_all_made_though_keys_are_wrong() -> None:
         "2:47: node 'llm': 'reqest.text' begins with 'reqest', which is neither 'request' nor a node before this one."
         " Did you mean 'request'?",
         "2:69: node 'spar' is not in 'opea_micro_services'.",
-        "3:36: 'service_type': expected 'llm', 'grader', 'text', 'guard' or 'select', found 'gradr'."
+        "3:36: 'service_type': expected 'llm', 'grader', 'text', 'json', 'guard' or 'select', found 'gradr'."
         " Did you mean 'grader'?",
         "4:12: 'endpoint': 0.0.0.0 is an address to listen on, not one to call; write 127.0.0.1 or the host.",
         "4:69: 'replicas[1]': 'nowhere' is no URL; write one such as http://host:port/path.",

@@ -156,7 +156,7 @@ _CASES = {
     "bad-kind": (
         _node("service_type: lmm"),
         [
-            "p.yaml:2:34: 'service_type': expected 'llm', 'grader', 'text', 'guard' or 'select', found 'lmm'."
+            "p.yaml:2:34: 'service_type': expected 'llm', 'grader', 'text', 'json', 'guard' or 'select', found 'lmm'."
             " Did you mean 'llm'?"
         ],
     ),

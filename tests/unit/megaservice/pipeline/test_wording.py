@@ -35,7 +35,7 @@ def _sentences(model: type[BaseModel], fields: dict[str, Any]) -> list[str]:
     [
         (
             {"service_type": "gradr"},
-            "expected 'llm', 'grader', 'text', 'guard' or 'select', found 'gradr'. Did you mean 'grader'?",
+            "expected 'llm', 'grader', 'text', 'json', 'guard' or 'select', found 'gradr'. Did you mean 'grader'?",
         ),
         ({"prompt": {"history": "hole"}}, "or 'last_user_message', found 'hole'. Did you mean 'whole'?"),
         ({"replicas": "http://a:2/"}, "'replicas': expected a list, found 'http://a:2/'; write [http://a:2/]."),
