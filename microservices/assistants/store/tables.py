@@ -17,7 +17,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     TypeDecorator,
@@ -25,9 +24,7 @@ from sqlalchemy import (
 )
 
 from microservices.assistants.objects.run import ACTIVE, RunStatus
-from microservices.assistants.store.columns import id_column, json_column, seq_column, time_column
-
-metadata = MetaData()
+from microservices.assistants.store.columns import id_column, json_column, metadata, seq_column, time_column
 
 #: The condition of the partial indices: only queries that say it in these words use them.
 IS_ACTIVE: ColumnElement[bool] = literal_column(

@@ -1,0 +1,8 @@
+"""All tables: whoever imports `metadata` from here has every one of them in it."""
+
+from __future__ import annotations
+
+from microservices.assistants.store import tables
+from microservices.assistants.store.columns import metadata
+
+__all__ = ["metadata", "tables"]
