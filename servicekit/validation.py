@@ -54,15 +54,15 @@ def invalid_request(exc: ValidationError) -> InvalidRequestError:
     errors = exc.errors(include_url=False)
     # With a union, pydantic reports each branch; the one that got deepest, or whose type fits, is the one meant.
     error = max(errors, key=lambda item: (len(item["loc"]), not item["type"].endswith("_type")))
-    place = _place(error["loc"])
+    place = place_of(error["loc"])
     found = "" if error["type"] == "missing" else f", found {_shown(error['input'])}"
-    places = {_place(item["loc"]) for item in errors if len(item["loc"]) == len(error["loc"])}
+    places = {place_of(item["loc"]) for item in errors if len(item["loc"]) == len(error["loc"])}
     others = f" ({len(places) - 1} more problem(s) in the body.)" if len(places) > 1 else ""
     return InvalidRequestError(f"{place}: {_expectation(error['msg'])}{found}.{others}", param=place)
 
 
-def _place(location: Sequence[str | int]) -> str:
-    """Write `("messages", "list[...]", 0, "role")` as `messages[0].role`."""
+def place_of(location: Sequence[str | int]) -> str:
+    """Write a pydantic error's location as a place in the body: `("messages", "list[...]", 0, "role")` as `messages[0].role`."""
     place = ""
     for part in location:
         if isinstance(part, int):
