@@ -62,7 +62,7 @@ def invalid_request(exc: ValidationError) -> InvalidRequestError:
 
 
 def place_of(location: Sequence[str | int]) -> str:
-    """Write a pydantic error's location as a place in the body: `("messages", "list[...]", 0, "role")` as `messages[0].role`."""
+    """Write the place in a body, from pydantic's: `("messages", "list[...]", 0, "role")` as `messages[0].role`."""
     place = ""
     for part in location:
         if isinstance(part, int):

@@ -1,0 +1,1 @@
+"""The bodies and queries of requests, by OpenAI's rules."""
