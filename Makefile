@@ -13,7 +13,7 @@ test_folders = $(wildcard $(addprefix tests/,$(TIERS)))
 ARGS =
 
 .DEFAULT_GOAL = help
-.PHONY: help up down status logs serve test test-unit test-property test-contract test-fault test-e2e \
+.PHONY: help up down up-docker down-docker status logs serve test test-unit test-property test-contract test-fault test-e2e \
 	check lint types imports sizes format lock bench bench-assistants model model-eval clean venv venv-dev
 
 help: ## List the targets
@@ -24,6 +24,12 @@ up: venv ## Start every service and wait until all are ready
 
 down: ## Stop every service
 	@if [ -f .venv/.stamp-run ]; then $(PY) -m megaservice down; else echo "Nothing to stop: there is no .venv yet."; fi
+
+up-docker: ## Start every service in containers instead, with Ollama, and wait until all are ready
+	@sh scripts/docker.sh up
+
+down-docker: ## Stop the containers; models and data are kept
+	@sh scripts/docker.sh down
 
 status: venv ## Show each service's state, pid, port and readiness
 	@$(PY) -m megaservice status
