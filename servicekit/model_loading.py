@@ -9,6 +9,7 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from servicekit.engines.hub_reference import HubReference, is_hub_reference
 from servicekit.errors import ConfigurationError, InvalidRequestError
 from servicekit.json_lines import JsonLines, JsonPath
 from servicekit.models import (
@@ -142,10 +143,19 @@ def _deployment_problems(place: JsonPath, deployment: Deployment) -> Iterator[_P
         yield place, "openai_compatible needs a base_url, ending in /v1."
     if deployment.provider == "embedded":
         yield from _embedded_problems(place, deployment)
+    for key in ("revision", "sha256"):
+        is_fetched = deployment.provider == "embedded" and is_hub_reference(deployment.model)
+        if getattr(deployment, key) is not None and not is_fetched:
+            yield (*place, key), "only a model of Hugging Face (hf:owner/repository/file.gguf) has one; leave it out."
 
 
 def _embedded_problems(place: JsonPath, deployment: Deployment) -> Iterator[_Problem]:
-    if deployment.names_nothing:
+    if is_hub_reference(deployment.model):
+        try:
+            HubReference.parse(deployment.model)
+        except ValueError as exc:
+            yield (*place, "model"), f"{exc}."
+    elif deployment.names_nothing:
         hint = nearest(deployment.model, BUNDLED_MODELS)
         text = f"'{deployment.model}' is neither a .gguf file nor a model that ships with us.{hint}"
         yield (*place, "model"), text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from pydantic import AliasChoices, Field, model_validator
@@ -34,21 +36,57 @@ class ModelSettings(ServiceSettings):
         return self
 
 
+class EngineSettings(ServiceSettings):
+    """Settings of a process that runs engines."""
+
+    ping_providers: bool = Field(
+        True,
+        validation_alias="PING_PROVIDERS",
+        description="Whether the start asks each provider in use whether it is there; `--no-ping` says no, too.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """What variables say about the model that answers by default.
+
+    Attributes:
+        model: Its name; None leaves the default to models.json.
+        endpoint: The URL of an OpenAI-compatible server that has it.
+        model_variable: What `model` was read from, for messages.
+        endpoint_variable: What `endpoint` was read from.
+    """
+
+    model: str | None
+    endpoint: str | None
+    model_variable: str = "LLM_MODEL_ID"
+    endpoint_variable: str = "LLM_ENDPOINT"
+
+
 def catalog_from(settings: ModelSettings) -> ModelCatalog:
-    """Return the catalog that the settings ask for.
+    """Return the catalog that the settings ask for; raises as `catalog_with` does."""
+    return catalog_with(settings.models_file, ModelChoice(settings.model_id, settings.endpoint))
+
+
+def catalog_with(models_file: Path, choice: ModelChoice) -> ModelCatalog:
+    """Return the catalog of models.json with the default that somebody chose.
 
     Raises:
-        ConfigurationError: models.json is not usable, or LLM_MODEL_ID is a name that nothing answers for.
+        ConfigurationError: models.json is not usable, an endpoint has no model, or nothing answers for the model.
     """
-    catalog = load_catalog(settings.models_file)
-    if settings.model_id is None:
+    catalog = load_catalog(models_file)
+    if choice.model is None and choice.endpoint is None:
         return catalog
-    if settings.endpoint is not None:
-        return catalog.with_upstream(settings.model_id, settings.endpoint)
+    if choice.model is None:
+        raise ConfigurationError(
+            f"{choice.endpoint_variable} is set without {choice.model_variable}; set it to a model of that server."
+        )
+    if choice.endpoint is not None:
+        return catalog.with_upstream(choice.model, choice.endpoint)
     try:
-        return catalog.with_default(settings.model_id)
+        return catalog.with_default(choice.model)
     except ModelNotFoundError as exc:
         raise ConfigurationError(
-            f"LLM_MODEL_ID is '{settings.model_id}', but the models there are: {', '.join(catalog.names)}. Add an "
-            f"alias to {settings.models_file}, or set LLM_ENDPOINT to the URL of a server that has this model."
+            f"{choice.model_variable} is '{choice.model}', but the models there are: {', '.join(catalog.names)}. Add "
+            f"an alias to {models_file}, or set {choice.endpoint_variable} to the URL of a server that has this model."
         ) from exc

@@ -14,15 +14,23 @@ Switching the model behind a name is an edit of one line. docs/models.md has an 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, field_validator
 
+from servicekit.engines.hub_reference import DEFAULT_REVISION, HubReference, is_hub_reference
 from servicekit.environment import PROJECT_ROOT, read_variables
 from servicekit.errors import ModelNotFoundError
 from servicekit.nearest import nearest
-from servicekit.providers import LITELLM_PROVIDERS, OWN_PROVIDERS
+from servicekit.providers import (
+    LITELLM_PROVIDERS,
+    ONE_KEY_PROVIDERS,
+    OWN_PROVIDERS,
+    key_variable_of,
+    listing_url_of,
+)
 
 #: GGUF files that ship with the project, by the short name that `model` may use.
 BUNDLED_MODELS = {"phrasebook": PROJECT_ROOT / "microservices" / "llm" / "phrasebook" / "phrasebook.gguf"}
@@ -38,12 +46,17 @@ class Deployment(BaseModel):
     #: `embedded`: llama.cpp in a child process; `ollama`; `openai_compatible`: vLLM, TGI, FastChat, ... by URL; or a
     #: provider of LiteLLM: `groq`, `fireworks_ai`, `openai`, `anthropic`, ...
     provider: str
-    #: Embedded: a bundled name or the path of a GGUF file. Elsewhere: the model's name there.
+    #: Embedded: a bundled name, the path of a GGUF file, or `hf:<owner>/<repository>/<file>` of Hugging Face, which
+    #: the start fetches. Elsewhere: the model's name there.
     model: str = Field(min_length=1)
     #: Where the provider is: openai_compatible needs it, up to and including `/v1`; the others know their own.
     base_url: str | None = Field(None, pattern="^https?://[^ ]+$")
     #: The *name* of the environment variable that holds the key; LiteLLM's providers have one by default.
     api_key_env: str | None = Field(None, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    #: Of an `hf:` model: a branch, tag or commit of its repository; `main` if absent.
+    revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    #: Of an `hf:` model: what its file must have; Hugging Face's own word if absent.
+    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     #: Sent with every request that does not say otherwise, such as `{"temperature": 0.2}`.
     parameters: dict[str, Any] = Field(default_factory=dict)
 
@@ -61,6 +74,8 @@ class Deployment(BaseModel):
 
         It asks nothing of the file system, since it runs for every request.
         """
+        if (reference := self.hub_reference) is not None:
+            return reference.path
         return BUNDLED_MODELS.get(self.model) or Path(os.path.normpath(folder / Path(self.model).expanduser()))
 
     @property
@@ -89,8 +104,28 @@ class Deployment(BaseModel):
     def key_variable(self) -> str | None:
         """The name of the variable that holds its key; None if it needs none."""
         if self.api_key_env is None and self.is_of_litellm:
-            return f"{self.provider.upper().replace('-', '_')}_API_KEY"
+            return key_variable_of(self.provider)
         return self.api_key_env
+
+    @property
+    def needed_key(self) -> str | None:
+        """The name of the variable without which it certainly cannot be asked."""
+        is_known = self.api_key_env is not None or self.provider in ONE_KEY_PROVIDERS
+        return self.key_variable if is_known else None
+
+    def ping_url(self, variables: Mapping[str, str]) -> str | None:
+        """Return the address whose `/models` can be asked whether it is there; None where none is known."""
+        if not self.is_of_litellm:
+            return self.openai_url
+        known = listing_url_of(self.provider, variables)
+        return known and (self.base_url or known)
+
+    @property
+    def hub_reference(self) -> HubReference | None:
+        """What it is at Hugging Face; None for a file of one's own, and for all that is not embedded."""
+        if self.provider != "embedded" or not is_hub_reference(self.model):
+            return None
+        return HubReference.parse(self.model, self.revision or DEFAULT_REVISION, self.sha256)
 
     def served_name(self, folder: Path) -> str:
         """Return the name under which answers report this model; never a path."""

@@ -7,6 +7,8 @@ that never import that library. A test compares them with the pinned version's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 #: Ours: llama.cpp in a child process; an Ollama server; any other server that speaks OpenAI's API.
 OWN_PROVIDERS = ("embedded", "ollama", "openai_compatible")
 #: Those that LiteLLM calls, see https://docs.litellm.ai/docs/providers and docs/models.md.
@@ -28,3 +30,56 @@ LITELLM_PROVIDERS = frozenset(
     watsonx_text xai xiaomi_mimo xinference zai
     """.split()  # noqa: SIM905 - a list of literals would be a line for each
 )
+
+#: Providers of LiteLLM whose key variable is not `<PROVIDER>_API_KEY`.
+_ODD_KEY_VARIABLES = {
+    "cohere_chat": "COHERE_API_KEY",
+    "perplexity": "PERPLEXITYAI_API_KEY",
+    "text-completion-codestral": "CODESTRAL_API_KEY",
+    "text-completion-inception": "INCEPTION_API_KEY",
+    "text-completion-openai": "OPENAI_API_KEY",
+    "together_ai": "TOGETHERAI_API_KEY",
+}
+#: Providers of LiteLLM that need one key, and nothing else. Others need none, several variables, or a file.
+ONE_KEY_PROVIDERS = frozenset(
+    """
+    ai21 ai21_chat anthropic baseten cerebras codestral cohere cohere_chat dashscope deepinfra deepseek featherless_ai
+    fireworks_ai groq huggingface inception mistral modelscope moonshot nebius nlp_cloud novita nvidia_nim openai
+    openrouter perplexity replicate tencent text-completion-codestral text-completion-inception text-completion-openai
+    together_ai vercel_ai_gateway volcengine voyage wandb xai
+    """.split()  # noqa: SIM905 - a list of literals would be a line for each
+)
+#: Where `GET <address>/models` asks a provider for its models, with the key: a ping that costs nothing. As the library
+#: has the addresses; anthropic's takes its key in another header.
+LISTING_URLS = {
+    "anthropic": "https://api.anthropic.com/v1",
+    "cerebras": "https://api.cerebras.ai/v1",
+    "deepinfra": "https://api.deepinfra.com/v1/openai",
+    "fireworks_ai": "https://api.fireworks.ai/inference/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "nvidia_nim": "https://integrate.api.nvidia.com/v1",
+    "openai": "https://api.openai.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+    "together_ai": "https://api.together.xyz/v1",
+    "xai": "https://api.x.ai/v1",
+}
+
+
+def key_variable_of(provider: str) -> str:
+    """Return the variable that holds the key of one of LiteLLM's providers."""
+    return _ODD_KEY_VARIABLES.get(provider, f"{provider.upper().replace('-', '_')}_API_KEY")
+
+
+def listing_url_of(provider: str, variables: Mapping[str, str]) -> str | None:
+    """Return where a provider of LiteLLM lists its models; None where that is not known.
+
+    Args:
+        provider: Its name.
+        variables: Of the process; the library takes another address from `<PROVIDER>_API_BASE` and the like.
+    """
+    if provider not in LISTING_URLS:
+        return None
+    name = provider.upper()
+    others = (f"{name.removesuffix('_AI')}_API_BASE", f"{name}_API_BASE", f"{name}_BASE_URL")
+    return next((variables[other] for other in others if other in variables), LISTING_URLS[provider])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ import click
 from servicekit.environment import read_variables
 
 if TYPE_CHECKING:
-    from megaservice.cli.doctor_checks import Finding
+    from megaservice.settings import GatewaySettings
+    from servicekit.checks.findings import Finding
 
 EXIT_PROBLEMS = 1
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
@@ -25,7 +27,7 @@ def doctor(no_ping: bool, as_json: bool) -> int:
 
     Exit codes: 0 nothing is wrong, 1 something is.
     """
-    from megaservice.cli.doctor_checks import Verdict
+    from servicekit.checks.findings import Verdict
     from servicekit.secret_mask import known_secrets
 
     known_secrets().add_variables(read_variables())
@@ -42,27 +44,44 @@ def doctor(no_ping: bool, as_json: bool) -> int:
 
 
 def _findings(*, ping: bool) -> list[Finding]:
-    from megaservice.cli import doctor_checks as checks
-    from megaservice.cli.doctor_pings import ping_providers
+    from megaservice.cli.doctor_checks import check_pipelines, check_services
     from megaservice.settings import GatewaySettings
+    from servicekit.checks.addresses import check_variables
+    from servicekit.checks.findings import Finding, Verdict
+    from servicekit.checks.telemetry import check_telemetry
     from servicekit.errors import ConfigurationError
-    from servicekit.model_settings import catalog_from
     from servicekit.settings import load_settings
 
     variables = read_variables()
     findings: list[Finding] = []
     try:
         settings = load_settings(GatewaySettings)
-        findings += checks.check_pipelines(settings)
-        catalog = catalog_from(settings)
-        aliases = f"{len(catalog.aliases)} aliases in {settings.models_file}"
-        findings.append(checks.Finding(checks.Verdict.OK, "models.json", aliases))
-        findings += checks.check_keys(catalog)
-        if ping:
-            findings += ping_providers(catalog)
+        findings += check_pipelines(settings)
+        findings += _model_findings(settings, variables, ping=ping)
     except ConfigurationError as exc:
-        findings += [checks.Finding(checks.Verdict.PROBLEM, "settings", problem) for problem in exc.problems]
-    findings += checks.check_addresses(variables)
-    findings += checks.check_telemetry(variables)
-    findings += checks.check_services(variables)
+        findings += [Finding(Verdict.PROBLEM, "settings", problem) for problem in exc.problems]
+    findings += check_variables(variables)
+    findings += check_telemetry(variables)
+    findings += check_services(variables)
     return findings
+
+
+def _model_findings(settings: GatewaySettings, variables: Mapping[str, str], *, ping: bool) -> list[Finding]:
+    import asyncio
+
+    from megaservice.cli.services import configured_services
+    from servicekit.checks.addresses import check_targets
+    from servicekit.checks.files import check_files
+    from servicekit.checks.findings import Finding, Verdict
+    from servicekit.checks.in_use import deployments_in_use
+    from servicekit.checks.keys import check_keys
+    from servicekit.checks.pings import ping_providers
+    from servicekit.model_settings import catalog_from
+
+    catalog = catalog_from(settings)
+    uses = deployments_in_use(catalog)
+    llm = next(service for service in configured_services(variables) if service.name == "llm")
+    findings = [Finding(Verdict.OK, "models.json", f"{len(catalog.aliases)} aliases in {settings.models_file}")]
+    findings += [*check_keys(uses), *check_files(uses, catalog.folder)]
+    findings += check_targets(uses, [port for _, port in llm.ports])
+    return [*findings, *asyncio.run(ping_providers(uses, variables))] if ping else findings

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from servicekit.errors import ConfigurationError, ModelNotFoundError
-from servicekit.model_loading import load_catalog
+from servicekit.model_settings import EngineSettings, ModelChoice, catalog_with
 from servicekit.models import ModelCatalog
-from servicekit.settings import ServiceSettings
 
 
-class GraderSettings(ServiceSettings):
+class GraderSettings(EngineSettings):
     """The settings of one grader process."""
 
     host: str = Field("127.0.0.1", validation_alias="GRADER_SERVICE_HOST", description="The address to bind.")
@@ -41,20 +39,6 @@ class GraderSettings(ServiceSettings):
 
 
 def catalog_of(settings: GraderSettings) -> ModelCatalog:
-    """Return the model catalog whose default is the model that judges.
-
-    Raises:
-        ConfigurationError: models.json cannot be used, the model is not in it, or an endpoint has no model.
-    """
-    catalog = load_catalog(settings.models_file)
-    if settings.llm_endpoint is not None:
-        if not settings.model_id:
-            raise ConfigurationError(
-                f"GRADER_LLM_ENDPOINT is set ({settings.llm_endpoint}) but GRADER_MODEL_ID is not. "
-                "Set it to the model's name there."
-            )
-        return catalog.with_upstream(settings.model_id, settings.llm_endpoint)
-    try:
-        return catalog.with_default(settings.model_id) if settings.model_id else catalog
-    except ModelNotFoundError as exc:
-        raise ConfigurationError(f"GRADER_MODEL_ID: {exc.message}") from exc
+    """Return the model catalog whose default is the model that judges; raises as `catalog_with` does."""
+    choice = ModelChoice(settings.model_id, settings.llm_endpoint, "GRADER_MODEL_ID", "GRADER_LLM_ENDPOINT")
+    return catalog_with(settings.models_file, choice)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, Field
 
-from servicekit.model_settings import ModelSettings
+from servicekit.model_settings import EngineSettings, ModelSettings
 
 
-class LLMSettings(ModelSettings):
+class LLMSettings(ModelSettings, EngineSettings):
     """What `python -m microservices.llm` can be told."""
 
     host: str = Field(

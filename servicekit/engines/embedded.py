@@ -9,6 +9,8 @@ from pathlib import Path
 
 from servicekit.context import CallContext
 from servicekit.engines.gguf import read_gguf_facts
+from servicekit.engines.hub_download import fetch_at_start
+from servicekit.engines.hub_reference import HubReference
 from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess
 from servicekit.engines.llama_server import LlamaServer
 from servicekit.engines.notices import NoticeMarker
@@ -38,6 +40,7 @@ class EmbeddedEngine:
         client: The process's HTTP client; it is not closed here.
         options: Threads, slots, limits.
         timeouts: Of each call.
+        source: Where the start fetches the file from, if it is not there.
     """
 
     owner = "llama.cpp"
@@ -48,8 +51,10 @@ class EmbeddedEngine:
         client: HttpClient,
         options: EmbeddedOptions | None = None,
         timeouts: Timeouts | None = None,
+        source: HubReference | None = None,
     ) -> None:
         self.model = path.stem
+        self._source = source
         self.profile: ModelProfile | None = None
         self._path = path
         self._client = client
@@ -59,11 +64,13 @@ class EmbeddedEngine:
         self._places = asyncio.Semaphore(self._options.max_calls)
 
     async def start(self) -> None:
-        """Load the model.
+        """Load the model; fetch it first, if it is one of Hugging Face that is not in the cache.
 
         Raises:
             ConfigurationError: The file is missing, no GGUF, incomplete, or nothing that llama.cpp can load.
         """
+        if self._source is not None:
+            await fetch_at_start(self._source, self._client)
         facts = await asyncio.to_thread(read_gguf_facts, self._path)
         self.profile = await asyncio.to_thread(load_profile, self._path)
         await self._server.start(facts)

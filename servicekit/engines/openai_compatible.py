@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from pydantic import SecretStr
 
 from servicekit.context import CallContext
 from servicekit.engines.text_upstream import COMPLETION_FIELDS, EMBEDDING_FIELDS, TextUpstream
+from servicekit.engines.upstream_probe import PROBE_TIMEOUTS, ProbedServer, ProbeState, model_names, probe
 from servicekit.errors import (
     InvalidRequestError,
     ServiceError,
@@ -37,8 +37,6 @@ OPENAI_FIELDS = frozenset(
     }
 )
 _CHAT_PATH = "/chat/completions"
-#: A probe must not keep a readiness check waiting.
-_PROBE_TIMEOUTS = Timeouts(connect_seconds=2.0, first_byte_seconds=3.0, idle_seconds=3.0, total_seconds=3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,7 @@ class Upstream:
         fields: The request fields that it understands besides model, messages and stream; others are not sent.
         timeouts: Of each call; a request's deadline shortens the total.
         keeps_connections: Whether a connection is used for more than one call.
+        is_ollama: Whether it is an Ollama, which must have pulled the model.
     """
 
     model: str
@@ -62,6 +61,7 @@ class Upstream:
     fields: frozenset[str] = OPENAI_FIELDS
     timeouts: Timeouts = field(default_factory=Timeouts)
     keeps_connections: bool = True
+    is_ollama: bool = False
 
     def target(self, path: str) -> Target:
         """Return whom a call of this path goes to, as error messages name it."""
@@ -93,15 +93,9 @@ class OpenAICompatibleEngine:
         """Do nothing: the client is the process's, and each call frees its connection."""
 
     async def problem(self) -> str | None:
-        """Ask the upstream for its models; any answer but an error of the server or of our key will do."""
-        target = self._upstream.target("/models")
-        try:
-            response, _ = await self._client.fetch("GET", target, headers=self._headers({}), timeouts=_PROBE_TIMEOUTS)
-        except ServiceError as exc:
-            return exc.message
-        if response.status in (401, 403):
-            return f"{target} refuses our API key ({response.status})."
-        return f"{target} answers {response.status}." if response.status >= 500 else None
+        """Ask the upstream for its models: it must answer, take our key and, if it is an Ollama, have the model."""
+        result = await probe(self._client, self._probed())
+        return None if result.state in (ProbeState.READY, ProbeState.UNLISTED) else result.message
 
     async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Answer with a `chat.completion`; see `Engine.chat`.
@@ -188,13 +182,16 @@ class OpenAICompatibleEngine:
 
     async def _upstream_models(self) -> list[str]:
         """Return the upstream's model names; none if it does not tell, since this only completes an error."""
+        target = self._upstream.target("/models")
         try:
-            _, body = await self._client.fetch(
-                "GET", self._upstream.target("/models"), headers=self._headers({}), timeouts=_PROBE_TIMEOUTS
-            )
-            return [str(item["id"]) for item in orjson.loads(body)["data"]]
-        except (ServiceError, ValueError, KeyError, TypeError):
+            _, body = await self._client.fetch("GET", target, headers=self._headers({}), timeouts=PROBE_TIMEOUTS)
+        except ServiceError:
             return []
+        return model_names(body) or []
+
+    def _probed(self) -> ProbedServer:
+        upstream = self._upstream
+        return ProbedServer(upstream.label, upstream.base_url, upstream.model, self._headers({}), upstream.is_ollama)
 
     def _without_key(self, body: bytes) -> bytes:
         """Mask our key where an upstream repeats it."""

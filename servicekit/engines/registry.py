@@ -152,7 +152,8 @@ class EngineRegistry:
     def _make(self, deployment: Deployment) -> Engine:
         if deployment.provider == "embedded":
             path = deployment.gguf_path(self._catalog.folder)
-            return EmbeddedEngine(path, self._client, self._options, self._timeouts)
+            source = deployment.hub_reference
+            return EmbeddedEngine(path, self._client, self._options, self._timeouts, source)
         if deployment.is_of_litellm:
             return LiteLLMEngine(deployment, self._litellm, self._timeouts)
         assert deployment.openai_url is not None  # models.json's loader insists on it  # noqa: S101
@@ -162,6 +163,7 @@ class EngineRegistry:
             label=f"the upstream of model '{deployment.model}'",
             api_key=deployment.api_key(),
             timeouts=self._timeouts,
+            is_ollama=deployment.ollama_url is not None,
         )
         return OpenAICompatibleEngine(upstream, self._client)
 

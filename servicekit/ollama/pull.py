@@ -8,8 +8,18 @@ from contextlib import aclosing
 import orjson
 
 from servicekit.context import CallContext
+from servicekit.engines.hub_download import download, without_network
+from servicekit.engines.hub_progress import Progress
+from servicekit.engines.hub_reference import is_hub_reference
 from servicekit.engines.registry import EngineRegistry
-from servicekit.errors import ModelNotFoundError, NotFoundError, UpstreamBadResponseError, UpstreamError
+from servicekit.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    ServiceError,
+    UpstreamBadResponseError,
+    UpstreamError,
+)
 from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.http.upstream_errors import error_from_answer
 from servicekit.models import Deployment
@@ -27,32 +37,76 @@ async def pull(registry: EngineRegistry, client: HttpClient, name: str, context:
     Args:
         registry: Of the service.
         client: The process's HTTP client.
-        name: An alias, a model's name, or the name of a model that the service's Ollama can fetch.
+        name: An alias, a model's name, the name of a model that the service's Ollama can fetch, or one of Hugging Face.
         context: The request's.
 
     Raises:
         ModelNotFoundError: No such name, and no Ollama that could know it.
         NotFoundError: The GGUF file of an embedded model is not there.
-        ServiceError: The Ollama cannot be reached, or failed.
+        ServiceError: The Ollama or Hugging Face cannot be reached, or failed.
     """
-    try:
-        deployments = registry.catalog.alias(name).deployments
-    except ModelNotFoundError:
-        deployments = tuple(item.model_copy(update={"model": name}) for item in _ollamas(registry)[:1])
-        if not deployments:
-            raise
-    for deployment in deployments:
-        if deployment.provider == "embedded":
-            await _check_file(registry, deployment)
-        elif not deployment.is_of_litellm:
-            async with aclosing(_forwarded(client, deployment, context)) as lines:
-                async for line in lines:
-                    yield line
+    for deployment in _deployments(registry, name):
+        async with aclosing(_lines_of(registry, client, deployment, context)) as lines:
+            async for line in lines:
+                yield line
     yield _SUCCESS
 
 
-def _ollamas(registry: EngineRegistry) -> list[Deployment]:
-    return [item for item in registry.catalog.entries() if item.provider == "ollama"]
+def _deployments(registry: EngineRegistry, name: str) -> tuple[Deployment, ...]:
+    try:
+        return registry.catalog.alias(name).deployments
+    except ModelNotFoundError:
+        if ollamas := [item for item in registry.catalog.entries() if item.provider == "ollama"]:
+            return (ollamas[0].model_copy(update={"model": name}),)
+        if is_hub_reference(name):
+            return (Deployment(provider="embedded", model=name),)
+        raise
+
+
+async def _lines_of(
+    registry: EngineRegistry, client: HttpClient, deployment: Deployment, context: CallContext
+) -> Lines:
+    if deployment.provider == "embedded":
+        lines = _fetched(registry, client, deployment)
+    elif deployment.is_of_litellm:
+        return
+    else:
+        lines = _forwarded(client, deployment, context)
+    async with aclosing(lines):
+        async for line in lines:
+            yield line
+
+
+async def _fetched(registry: EngineRegistry, client: HttpClient, deployment: Deployment) -> Lines:
+    """Fetch the file of an embedded model from Hugging Face; a file of one's own must be there."""
+    try:
+        reference = deployment.hub_reference
+    except ValueError as exc:
+        raise InvalidRequestError(f"{exc}.", param="model") from exc
+    if reference is None:
+        await _check_file(registry, deployment)
+        return
+    yield {"status": "pulling manifest"}
+    try:
+        async with aclosing(download(reference, client)) as moments:
+            async for moment in moments:
+                yield _line(moment)
+    except ServiceError as exc:
+        if remedy := without_network(exc, reference):
+            raise UpstreamError(f"{exc.message}{remedy}", retryable=exc.retryable) from exc
+        raise
+    if all(known.model != deployment.model for known in registry.catalog.entries()):
+        known_as = f'{{"provider": "embedded", "model": "{reference}"}}'
+        yield {"status": f"it is in the cache; an alias of compose/models.json makes it answer: {known_as}"}
+
+
+def _line(moment: Progress) -> dict[str, object]:
+    """Write a moment as Ollama does."""
+    if moment.total is None or moment.status != "downloading":
+        return {"status": f"{moment.status} {moment}" if moment.completed else moment.status}
+    digest = moment.sha256 or ""
+    counts = {"total": moment.total, "completed": moment.completed}
+    return {"status": f"pulling {digest[:12]}", "digest": f"sha256:{digest}", **counts}
 
 
 async def _check_file(registry: EngineRegistry, deployment: Deployment) -> None:

@@ -62,7 +62,7 @@ async def test_doctor_names_what_is_wrong_with_providers(
     monkeypatch.delenv("GROQ_API_KEY", raising=False)
     monkeypatch.setenv("STRICT_KEY", KEY)
     strict = await scripted_upstream(scripts.openai_error(401, f"wrong key {KEY}"))
-    ollama = await scripted_upstream(scripts.answer(200, {"models": [{"name": "other:1b"}]}))
+    ollama = await scripted_upstream(scripts.answer(200, {"data": [{"id": "other:1b"}]}))
     aliases = {
         "fast": {"provider": "groq", "model": "llama-3.1-8b-instant"},
         "strict": {
@@ -81,10 +81,10 @@ async def test_doctor_names_what_is_wrong_with_providers(
     assert code == 1
     assert len(problems) == 4
     assert "alias 'fast' uses, needs GROQ_API_KEY: set it in the environment or in .env." in problems[0]
-    assert "refuses the key (401). Correct STRICT_KEY." in problems[1]
+    assert "refuses our API key (401). Correct STRICT_KEY." in problems[1]
     assert "model gone: " in problems[2]
     assert "cannot be reached" in problems[2]
-    assert problems[3].endswith("has no model 'llama3.2'. Get it: ollama pull llama3.2")
+    assert "has no model 'llama3.2'. Get it: ollama pull llama3.2 (or POST /api/pull" in problems[3]
     assert "ok model pulled: ollama answers" in lines
     assert strict.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert not any(KEY in line for line in lines)

@@ -108,7 +108,7 @@ def test_load_catalog_names_the_line_of_each_problem(tmp_path: Path) -> None:
         ["18", "aliases.e.fallback"],
     ]
     assert "'groqq' is no provider. Did you mean 'groq'?" in told[1]
-    assert "The keys are provider, model, base_url, api_key_env, parameters." in told[2]
+    assert "The keys are provider, model, base_url, api_key_env, revision, sha256, parameters." in told[2]
     assert "e > e" in told[5]
 
 

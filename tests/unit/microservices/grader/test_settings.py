@@ -49,13 +49,13 @@ def test_catalog_of_judges_with_the_default_model_unless_told_otherwise() -> Non
 
 def test_catalog_of_refuses_a_model_that_models_json_does_not_have() -> None:
     """The message names the variable and the models there are."""
-    with pytest.raises(ConfigurationError, match=r"GRADER_MODEL_ID: The model 'gpt-9' is not known .*phrasebook"):
+    with pytest.raises(ConfigurationError, match=r"GRADER_MODEL_ID is 'gpt-9', but .*phrasebook"):
         catalog_of(GraderSettings(model_id="gpt-9"))
 
 
 def test_catalog_of_needs_a_model_name_for_an_endpoint() -> None:
     """An endpoint alone does not say which model judges."""
-    with pytest.raises(ConfigurationError, match="GRADER_MODEL_ID is not"):
+    with pytest.raises(ConfigurationError, match="GRADER_LLM_ENDPOINT is set without GRADER_MODEL_ID"):
         catalog_of(GraderSettings(llm_endpoint="http://127.0.0.1:11434"))
 
 
