@@ -24,6 +24,7 @@ from servicekit.openai.plain_form import PlainForm, learn_plain_form
 from servicekit.openai.stream_end import StreamState
 from servicekit.sse import DONE, ServerSentEvent, encode_event
 
+_OF_OPENAI = frozenset({"id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier"})
 #: A stream whose chunks look different each time is not looked at for its form for ever.
 _FORMS_TRIED = 3
 
@@ -71,6 +72,8 @@ class ChunkReader:
         self._forms_left = _FORMS_TRIED
         #: How this stream writes a piece of text, once that is known.
         self.plain_form: PlainForm | None = None
+        #: What chunks without choices carry besides OpenAI's fields, such as a pipeline's grade.
+        self.attached: dict[str, Any] = {}
 
     @property
     def done(self) -> bool:
@@ -99,7 +102,10 @@ class ChunkReader:
         choices = choices_of(document)
         if choices is None:
             raise UpstreamBadResponseError(f"{self._target} sent an event that is no chunk: {shown(event.data)}")
-        return self._pass_on(document, choices) if choices else []
+        if not choices:
+            self.attached.update((name, value) for name, value in document.items() if name not in _OF_OPENAI)
+            return []
+        return self._pass_on(document, choices)
 
     def end(self, was_cut: bool) -> list[ChatObject]:
         """Return the chunks that are left when the stream has ended, `usage` last.

@@ -102,6 +102,11 @@ class ChatStream:
         self._decoder = SseDecoder()
         self._relay: tuple[Sink, Callable[[str], None]] | None = None
 
+    @property
+    def attached(self) -> dict[str, Any]:
+        """What chunks without choices carried besides OpenAI's fields, such as a pipeline's grade."""
+        return self._reader.attached
+
     def relay_to(self, sink: Sink, taken: Callable[[str], None]) -> None:
         """Offer to a sink what adds text and nothing else, as it arrives; all else is still in `batches`.
 

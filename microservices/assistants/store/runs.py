@@ -59,15 +59,34 @@ async def active_of(connection: AsyncConnection, thread_id: str) -> Run | None:
 
 
 async def update_if(
-    connection: AsyncConnection, run_id: str, expected: Collection[RunStatus], changes: Mapping[str, Any]
+    connection: AsyncConnection,
+    run_id: str,
+    expected: Collection[RunStatus],
+    changes: Mapping[str, Any],
+    attempt: int | None = None,
 ) -> bool:
     """Change a run if its status is one of those expected; one statement, so that of two who try one succeeds.
+
+    Args:
+        connection: To write with.
+        run_id: Which run.
+        expected: The statuses that it may have.
+        changes: Columns and their values.
+        attempt: Which attempt it must be at; None: any.
 
     Returns:
         Whether it was changed.
     """
-    is_it = (_TABLE.c.id == run_id, _in(expected))
+    is_it = [_TABLE.c.id == run_id, _in(expected)]
+    if attempt is not None:
+        is_it.append(_TABLE.c.attempts == attempt)
     return (await connection.execute(update(_TABLE).where(*is_it).values(**changes))).rowcount == 1
+
+
+async def is_at_work(connection: AsyncConnection, run_id: str, attempt: int) -> bool:
+    """Return whether a run is in progress and at this attempt; so it stays until the transaction ends."""
+    is_it = (_TABLE.c.id == run_id, _TABLE.c.status == RunStatus.IN_PROGRESS, _TABLE.c.attempts == attempt)
+    return await connection.scalar(select(_TABLE.c.id).where(*is_it).with_for_update()) is not None
 
 
 async def page(connection: AsyncConnection, owner: str, thread_id: str, query: PageQuery) -> Page[Run]:
