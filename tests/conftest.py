@@ -13,14 +13,26 @@ from hypothesis import settings
 
 from servicekit.environment import ENV_FILE_VARIABLE
 from tests.support.network import find_free_port, refusing_url
+from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.scripted_upstream import Script, ScriptedUpstream
 
 UpstreamFactory = Callable[..., Awaitable[ScriptedUpstream]]
 
 #: Variables of the developer's shell that would change what tests see.
-_SETTING_PREFIXES = ("LLM_", "GRADER_", "MEGA_SERVICE_", "EMBEDDING_", "GATEWAY_", "PIPELINES_", "OTEL_", "TELEMETRY_")
+_SETTING_PREFIXES = (
+    "ASSISTANTS_",
+    "LLM_",
+    "GRADER_",
+    "MEGA_SERVICE_",
+    "EMBEDDING_",
+    "GATEWAY_",
+    "PIPELINES_",
+    "OTEL_",
+    "TELEMETRY_",
+)
 _SETTING_NAMES = (
     "API_KEYS",
+    "DATABASE_URL",
     "CORS_ORIGINS",
     "LOG_LEVEL",
     "LOGFLAG",
@@ -68,6 +80,20 @@ def free_port() -> int:
 def refused_url() -> Iterator[str]:
     """Give a URL whose port refuses connections for as long as the test runs."""
     with refusing_url() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give a PostgreSQL, started for the first test that asks; it is never skipped."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Give the URL of an empty database of PostgreSQL."""
+    with postgres_server.database() as url:
         yield url
 
 
