@@ -51,7 +51,8 @@ async def insert_unless_there(
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     statement = dialect.insert(table).values(to_row(item, table))
     result = await connection.execute(
-        statement.on_conflict_do_nothing(index_elements=[table.c[name] for name in unique], index_where=among)
+        statement.on_conflict_do_nothing(index_elements=[table.c[name] for name in unique], index_where=among),
+        execution_options={"preserve_rowcount": True},  # of an INSERT it would be forgotten
     )
     return result.rowcount == 1
 
