@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager, nullcontext
 from sqlalchemy import event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from servicekit.environment import PROJECT_ROOT
 
 #: How long a writer waits for another process's write, in milliseconds.
 _BUSY_MILLISECONDS = 30_000
 _POOL_SIZE = 8
 _CONNECT_SECONDS = 10
 _POOL_WAIT_SECONDS = 30.0
+_KINDS = "sqlite:///path or postgresql://user:password@host:5432/name"
 
 
 class Database:
@@ -66,17 +70,26 @@ async def _committed(connection: AsyncConnection) -> AsyncGenerator[None]:
 
 
 def with_driver(url: str) -> URL:
-    """Return a database's URL with the driver that is used here.
+    """Return a database's URL with the driver that is used here; a relative SQLite file starts at the project's root.
 
     Raises:
-        ValueError: It is neither SQLite's nor PostgreSQL's.
+        ValueError: It is neither SQLite's nor PostgreSQL's, or SQLite's without a file. The URL is not repeated: it
+            may hold a password.
     """
-    parsed = make_url(url)
-    backend = parsed.get_backend_name()
-    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-    if backend not in drivers:
-        raise ValueError(f"'{backend}' is no database for this: sqlite:///path or postgresql://user@host/name.")
-    return parsed.set(drivername=drivers[backend])
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise ValueError(f"It is no URL of a database. Write {_KINDS}; @ : / in a password are %40 %3A %2F") from None
+    if backend in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise ValueError(f"'{backend}' is no database for this. Write {_KINDS}")
+    if not parsed.database or parsed.database == ":memory:" or parsed.database.startswith("file:"):
+        raise ValueError(
+            "SQLite needs a file here. Write sqlite:///folder/name.sqlite, with four slashes from the root"
+        )
+    return parsed.set(drivername="sqlite+aiosqlite", database=str(PROJECT_ROOT / parsed.database))
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
