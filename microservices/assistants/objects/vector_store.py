@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from enum import StrEnum
+from typing import Literal
 
 from microservices.assistants.objects.json_object import JsonObject, Metadata
 
 SECONDS_PER_DAY = 86_400
 
 
-class IndexStatus(StrEnum):
-    """Where a file of a vector store stands; only IN_PROGRESS changes by itself."""
-
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
+#: Where a file of a vector store stands; only what is in progress changes by itself.
+IndexStatus = Literal["in_progress", "completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class VectorStoreFile:
     vector_store_id: str
     created_at: int
     chunking_strategy: JsonObject
-    status: IndexStatus = IndexStatus.IN_PROGRESS
+    status: IndexStatus = "in_progress"
     last_error: JsonObject | None = None
     usage_bytes: int = 0
     attributes: JsonObject = field(default_factory=dict)
@@ -41,7 +41,7 @@ class VectorStoreFile:
             "usage_bytes": self.usage_bytes,
             "created_at": self.created_at,
             "vector_store_id": self.vector_store_id,
-            "status": str(self.status),
+            "status": self.status,
             "last_error": self.last_error,
             "chunking_strategy": self.chunking_strategy,
             "attributes": self.attributes,

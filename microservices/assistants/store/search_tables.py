@@ -9,9 +9,9 @@ changes no word: texts come in any language, and a stemmer for one of them would
 from __future__ import annotations
 
 from sqlalchemy import (
-    DDL,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
     ForeignKeyConstraint,
@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     event,
+    literal_column,
     text,
 )
 
@@ -33,7 +34,8 @@ from microservices.assistants.store.columns import (
     time_column,
 )
 
-_IN_PROGRESS = text("status = 'in_progress'")
+#: The condition of a partial index: only queries that say it in these words use it.
+IS_OPEN: ColumnElement[bool] = literal_column("status = 'in_progress'", Boolean)
 
 vector_stores = Table(
     "vector_stores",
@@ -83,7 +85,7 @@ vector_store_files = Table(
     Index("vector_store_files_by_vector_store", "vector_store_id", "seq"),
     Index("vector_store_files_by_file", "id"),
     Index("vector_store_files_by_batch", "batch_id"),
-    Index("files_to_index", "seq", sqlite_where=_IN_PROGRESS, postgresql_where=_IN_PROGRESS),
+    Index("files_to_index", "seq", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     sqlite_autoincrement=True,
 )
 
@@ -141,4 +143,4 @@ POSTGRESQL_SEARCH = (
 def _create_search(_target: Table, connection: Connection, **_: object) -> None:
     """Make what finds the chunks, together with their table."""
     for statement in SQLITE_SEARCH if connection.dialect.name == "sqlite" else POSTGRESQL_SEARCH:
-        connection.execute(DDL(statement))
+        connection.execute(text(statement))
