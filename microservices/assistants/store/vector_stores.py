@@ -45,11 +45,10 @@ async def get(connection: AsyncConnection, owner: str, store_id: str) -> VectorS
     return found
 
 
-async def searchable(connection: AsyncConnection, owner: str, store_ids: Sequence[str], now: int) -> list[VectorStore]:
-    """Return those of these vector stores that are an owner's and have not expired."""
+async def of_owner(connection: AsyncConnection, owner: str, store_ids: Sequence[str]) -> list[VectorStore]:
+    """Return those of these vector stores that are an owner's."""
     rows = await connection.execute(select(_TABLE).where(_TABLE.c.id.in_(store_ids), _TABLE.c.owner == owner))
-    stores = [from_row(VectorStore, row) for row in rows.mappings()]
-    return [store for store in stores if not store.is_expired(now)]
+    return [from_row(VectorStore, row) for row in rows.mappings()]
 
 
 async def update_fields(connection: AsyncConnection, store_id: str, changes: Mapping[str, Any]) -> None:
