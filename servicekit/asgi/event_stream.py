@@ -52,6 +52,7 @@ async def open_event_stream(
     events: EventSource,
     headers: Mapping[str, str] | None = None,
     deadline: float | None = None,
+    error_name: str = "",
 ) -> Response:
     """Wait for the first encoded event(s), then answer 200 with them and all that follow.
 
@@ -61,6 +62,7 @@ async def open_event_stream(
         events: Closed here whatever happens.
         headers: More headers of the answer.
         deadline: Monotonic clock, seconds: a client that reads no more is let go soon after.
+        error_name: The name of the event that tells of a failure; the Assistants API calls it "error".
 
     Raises:
         ServiceError: The stream failed before its first event, or ended without any.
@@ -71,7 +73,7 @@ async def open_event_stream(
     except BaseException:
         await events.aclose()
         raise
-    return EventStreamResponse(first, events, headers, deadline)
+    return EventStreamResponse(first, events, headers, deadline, error_name)
 
 
 async def _first(events: EventSource) -> bytes:
@@ -85,7 +87,12 @@ class EventStreamResponse(Response):
     """The answer once the first event is there; made by `open_event_stream`."""
 
     def __init__(
-        self, first: bytes, events: EventSource, headers: Mapping[str, str] | None, deadline: float | None
+        self,
+        first: bytes,
+        events: EventSource,
+        headers: Mapping[str, str] | None,
+        deadline: float | None,
+        error_name: str = "",
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -95,6 +102,7 @@ class EventStreamResponse(Response):
         self._first_events = first
         self._events = events
         self._deadline = deadline
+        self._error_name = error_name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream; a client that leaves, or reads no more, cancels it.
@@ -123,7 +131,7 @@ class EventStreamResponse(Response):
         except ClientGoneError:
             raise
         except Exception as exc:  # the outer border of the stream: the status is out  # noqa: BLE001
-            await self._send_part(connection, send, error_event(as_service_error(exc)))
+            await self._send_part(connection, send, error_event(as_service_error(exc), self._error_name))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_part(self, connection: ClientConnection | None, send: Send, body: bytes) -> None:
@@ -143,6 +151,6 @@ class EventStreamResponse(Response):
         return min(_STALL_SECONDS, max(0.0, self._deadline - time.monotonic()) + _GRACE_SECONDS)
 
 
-def error_event(error: ServiceError) -> bytes:
+def error_event(error: ServiceError, name: str = "") -> bytes:
     """Encode the event that ends a stream that failed."""
-    return encode_event(orjson.dumps(error.body()))
+    return encode_event(orjson.dumps(error.body()), name)

@@ -136,3 +136,7 @@ class UpdateMetadata(RequestModel):
     """The body of updates that change the metadata alone: of messages and of runs."""
 
     metadata: Metadata | None = None
+
+    def changes(self) -> dict[str, Any]:
+        """Return the new metadata, if the body names it; null clears it."""
+        return {"metadata": self.metadata or {}} if "metadata" in self.model_fields_set else {}

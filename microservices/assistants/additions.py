@@ -1,0 +1,67 @@
+"""Adds threads and messages to the store, within the caller's transaction: by a request of its own, or with a run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from microservices.assistants.objects.json_object import JsonObject
+from microservices.assistants.objects.message import Message
+from microservices.assistants.objects.thread import Thread
+from microservices.assistants.runs.new_run import NewMessage, NewThread
+from microservices.assistants.store import messages, threads
+from servicekit.ids import new_id
+
+
+async def add_thread(connection: AsyncConnection, owner: str, new: NewThread) -> Thread:
+    """Make a thread with its first messages.
+
+    Raises:
+        InvalidRequestError: A file or vector store that it names is not there.
+    """
+    resources = await resolved(connection, owner, new.tool_resources)
+    thread = Thread(new_id("thread_"), owner, int(time.time()), resources, new.metadata)
+    await threads.insert(connection, thread)
+    await add_messages(connection, owner, thread, new.messages)
+    has_attachments = any(message.attachments for message in new.messages)
+    return await threads.get(connection, owner, thread.id) if has_attachments else thread
+
+
+async def add_messages(
+    connection: AsyncConnection, owner: str, thread: Thread, new: Sequence[NewMessage]
+) -> list[Message]:
+    """Add messages to a thread; what is attached to them for file_search, its vector store gets.
+
+    Raises:
+        InvalidRequestError: A file that is attached is not there.
+    """
+    made = [_message(thread.id, message) for message in new]
+    for message in made:
+        if message.attachments:
+            await attach(connection, owner, thread, message.attachments)
+            thread = await threads.get(connection, owner, thread.id)  # it may have got a vector store
+    await messages.insert_many(connection, made)
+    return made
+
+
+def _message(thread_id: str, new: NewMessage) -> Message:
+    return Message(
+        id=new_id("msg_"),
+        thread_id=thread_id,
+        created_at=int(time.time()),
+        role=new.role,
+        content=new.content,
+        attachments=new.attachments,
+        metadata=new.metadata,
+    )
+
+
+async def resolved(_connection: AsyncConnection, _owner: str, tool_resources: JsonObject | None) -> JsonObject | None:
+    """Until file_search is there: what was asked for."""
+    return tool_resources
+
+
+async def attach(_connection: AsyncConnection, _owner: str, _thread: Thread, _attachments: list[JsonObject]) -> None:
+    """Until file_search is there: nothing."""
