@@ -48,6 +48,7 @@ def _findings(*, ping: bool) -> list[Finding]:
     from megaservice.settings import GatewaySettings
     from servicekit.checks.addresses import check_variables
     from servicekit.checks.findings import Finding, Verdict
+    from servicekit.checks.other_side import runs_in_container
     from servicekit.checks.telemetry import check_telemetry
     from servicekit.errors import ConfigurationError
     from servicekit.settings import load_settings
@@ -60,7 +61,7 @@ def _findings(*, ping: bool) -> list[Finding]:
         findings += _model_findings(settings, variables, ping=ping)
     except ConfigurationError as exc:
         findings += [Finding(Verdict.PROBLEM, "settings", problem) for problem in exc.problems]
-    findings += check_variables(variables)
+    findings += check_variables(variables, in_container=runs_in_container(variables))
     findings += check_telemetry(variables)
     findings += check_services(variables)
     return findings

@@ -11,8 +11,8 @@ from servicekit.checks.other_side import (
     LOOPBACK,
     compose_name_advice,
     is_foreign_name,
+    is_listening,
     loopback_advice,
-    runs_in_container,
 )
 
 #: Addresses to listen on, which nobody can be called at.
@@ -21,16 +21,15 @@ _ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - looked for, not bound
 _TARGETS = ("_HOST_IP", "_ENDPOINT")
 
 
-def check_variables(variables: Mapping[str, str]) -> Iterator[Finding]:
+def check_variables(variables: Mapping[str, str], *, in_container: bool) -> Iterator[Finding]:
     """Look at the variables that say where services are: LLM_SERVICE_HOST_IP, LLM_ENDPOINT, HOST_IP, ..."""
-    in_container = runs_in_container(variables)
     for name in sorted({name.upper() for name in variables if name.upper().endswith((*_TARGETS, "HOST_IP"))}):
         value = variables[name]
         host = (urlsplit(value).hostname if "://" in value else value) or ""
         if host in _ANY_ADDRESS:
             yield Finding(Verdict.PROBLEM, "addresses", _not_callable(f"{name} is {value}"))
-        elif in_container and host in LOOPBACK:
-            yield Finding(Verdict.WARNING, "addresses", f"{name} is {value}. {loopback_advice(_port_of(value))}")
+        elif in_container and host in LOOPBACK and (port := _port_of(value)) and not is_listening(host, port):
+            yield Finding(Verdict.PROBLEM, "addresses", f"{name} is {value}. {loopback_advice(port)}")
         elif not in_container and is_foreign_name(host):
             yield Finding(Verdict.PROBLEM, "addresses", f"{name} is {value}. {compose_name_advice(host)}")
 

@@ -63,20 +63,19 @@ def compose_name_advice(host: str) -> str:
     )
 
 
-async def advice_for(url: str, variables: Mapping[str, str]) -> str:
+async def advice_for(url: str, *, in_container: bool) -> str:
     """Return which address is probably meant where nobody answers; empty if there is no guess.
 
     It looks whether somebody listens on the ports under which the same service is often found, on the same host.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    in_container = await asyncio.to_thread(runs_in_container, variables)
     if in_container and host in LOOPBACK:
         return loopback_advice(port)
     if not in_container and await asyncio.to_thread(is_foreign_name, host):
         return compose_name_advice(host)
     twins = _twins(port)
-    answers = await asyncio.gather(*(_listens(host, twin) for twin in twins))
+    answers = await asyncio.gather(*(asyncio.to_thread(is_listening, host, twin) for twin in twins))
     listening = [twin for twin, is_there in zip(twins, answers, strict=True) if is_there]
     return _port_advice(port, host, listening, in_container=in_container)
 
@@ -102,12 +101,10 @@ def _twins(port: int) -> list[int]:
     return [twin for twin in dict.fromkeys((*outside, *inside)) if twin != port]
 
 
-async def _listens(host: str, port: int) -> bool:
-    with suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            return True
+def is_listening(host: str, port: int) -> bool:
+    """Whether somebody takes connections there; asks for a moment only."""
+    with suppress(OSError), socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
+        return True
     return False
 
 

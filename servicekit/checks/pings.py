@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from servicekit.checks.findings import Finding, Verdict
 from servicekit.checks.in_use import DeploymentInUse
-from servicekit.checks.other_side import advice_for
+from servicekit.checks.other_side import advice_for, runs_in_container
 from servicekit.engines.upstream_probe import ProbedServer, ProbeResult, ProbeState, probe
 from servicekit.http.client import HttpClient, Timeouts
 from servicekit.models import Deployment
@@ -27,7 +27,11 @@ class _Place(NamedTuple):
 
 
 async def ping_providers(
-    uses: Sequence[DeploymentInUse], variables: Mapping[str, str], *, not_pulled: Verdict = Verdict.PROBLEM
+    uses: Sequence[DeploymentInUse],
+    variables: Mapping[str, str],
+    *,
+    not_pulled: Verdict = Verdict.PROBLEM,
+    timeouts: Timeouts = _TIMEOUTS,
 ) -> list[Finding]:
     """Return a finding for each place where a model in use is.
 
@@ -35,6 +39,7 @@ async def ping_providers(
         uses: The deployments; embedded ones are files, and those whose key is missing were told of: none is asked.
         variables: Of the process: keys, and whether it runs in a container.
         not_pulled: How bad it is that an Ollama has not pulled a model; a service that starts pulls it by its own API.
+        timeouts: Of each ping.
     """
     findings: list[Finding] = []
     places: dict[tuple[str | None, ...], _Place] = {}
@@ -50,7 +55,17 @@ async def ping_providers(
         key = (url, model, use.deployment.key_variable)
         if key not in places:
             places[key] = _Place(use, await asyncio.to_thread(_server, use, url))
-    return [*findings, *await _ping_all(list(places.values()), variables, not_pulled)]
+    limit = asyncio.Semaphore(_AT_ONCE)
+    async with HttpClient() as http:
+
+        async def ping(place: _Place) -> Finding:
+            async with limit:
+                result = await probe(http, place.server, timeouts)
+            if result.state is ProbeState.NOT_PULLED:
+                return Finding(not_pulled, f"model {place.use.alias}", result.message)
+            return await _finding(place, result, variables)
+
+        return [*findings, *await asyncio.gather(*(ping(place) for place in places.values()))]
 
 
 def _lacks_key(use: DeploymentInUse) -> bool:
@@ -72,20 +87,6 @@ def _headers(deployment: Deployment) -> dict[str, str]:
     return {"authorization": f"Bearer {key.get_secret_value()}"}
 
 
-async def _ping_all(places: Sequence[_Place], variables: Mapping[str, str], not_pulled: Verdict) -> list[Finding]:
-    limit = asyncio.Semaphore(_AT_ONCE)
-    async with HttpClient() as http:
-
-        async def ping(place: _Place) -> Finding:
-            async with limit:
-                result = await probe(http, place.server, _TIMEOUTS)
-                if result.state is ProbeState.NOT_PULLED:
-                    return Finding(not_pulled, f"model {place.use.alias}", result.message)
-                return await _finding(place, result, variables)
-
-        return list(await asyncio.gather(*(ping(place) for place in places)))
-
-
 async def _finding(place: _Place, result: ProbeResult, variables: Mapping[str, str]) -> Finding:
     use, subject = place.use, f"model {place.use.alias}"
     if result.state is ProbeState.READY or (result.state is ProbeState.UNLISTED and use.deployment.is_of_litellm):
@@ -100,7 +101,9 @@ async def _finding(place: _Place, result: ProbeResult, variables: Mapping[str, s
 
 async def _remedy(place: _Place, state: ProbeState, variables: Mapping[str, str]) -> str:
     if state is ProbeState.UNREACHABLE:
-        return await advice_for(place.server.base_url, variables)
+        return await advice_for(
+            place.server.base_url, in_container=await asyncio.to_thread(runs_in_container, variables)
+        )
     if state is ProbeState.FAILING:
         return "Look at its log."
     variable = place.use.deployment.key_variable

@@ -2,7 +2,8 @@
 
 The hub answers `GET /<repository>/resolve/<revision>/<file>` with a redirect to its storage; the redirect's headers
 `x-linked-size` and `x-linked-etag` (the SHA-256 of large files) describe the file.
-Source: https://huggingface.co/docs/hub/api and huggingface_hub's `file_download.py`; why not that library: decision 19.
+Source: https://huggingface.co/docs/hub/api and huggingface_hub's `file_download.py`. That library itself is installed
+with LiteLLM only, blocks a thread that cannot be cancelled, and would be a second HTTP client with other limits.
 """
 
 from __future__ import annotations
