@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from microservices.assistants.objects.json_object import JsonObject
 from microservices.assistants.objects.message import Message
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.runs.new_run import NewMessage, NewThread
+from microservices.assistants.search.resources import attach, resolved
 from microservices.assistants.store import messages, threads
 from servicekit.ids import new_id
 
@@ -56,12 +56,3 @@ def _message(thread_id: str, new: NewMessage) -> Message:
         attachments=new.attachments,
         metadata=new.metadata,
     )
-
-
-async def resolved(_connection: AsyncConnection, _owner: str, tool_resources: JsonObject | None) -> JsonObject | None:
-    """Until file_search is there: what was asked for."""
-    return tool_resources
-
-
-async def attach(_connection: AsyncConnection, _owner: str, _thread: Thread, _attachments: list[JsonObject]) -> None:
-    """Until file_search is there: nothing."""

@@ -8,13 +8,13 @@ from dataclasses import replace
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import ORJSONResponse
 
-from microservices.assistants.additions import resolved
 from microservices.assistants.objects.assistant import Assistant
 from microservices.assistants.requests.assistants import CreateAssistant, UpdateAssistant
 from microservices.assistants.requests.body import parse_request
 from microservices.assistants.requests.query import page_query
 from microservices.assistants.routes.asked import check_path, database_of, models_of, owner_of
 from microservices.assistants.routes.described import PAGE, deleted_model, described, list_model, object_model
+from microservices.assistants.search.resources import resolved
 from microservices.assistants.store import assistants
 from microservices.assistants.store.paging import page_json
 from servicekit.ids import new_id

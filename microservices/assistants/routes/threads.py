@@ -7,13 +7,14 @@ from dataclasses import replace
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import ORJSONResponse
 
-from microservices.assistants.additions import add_thread, resolved
+from microservices.assistants.additions import add_thread
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.requests.body import parse_request
 from microservices.assistants.requests.threads import CreateThread, UpdateThread
 from microservices.assistants.routes.asked import check_path, database_of, owner_of
 from microservices.assistants.routes.busy import refuse_while_active
 from microservices.assistants.routes.described import deleted_model, described, object_model
+from microservices.assistants.search.resources import resolved
 from microservices.assistants.store import threads
 
 
