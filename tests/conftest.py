@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
@@ -12,9 +14,13 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
 from servicekit.environment import ENV_FILE_VARIABLE
+from tests.support.assistants_store import MadeSchemas
 from tests.support.network import find_free_port, refusing_url
 from tests.support.postgres import PostgresServer, running_postgres
 from tests.support.scripted_upstream import Script, ScriptedUpstream
+
+if TYPE_CHECKING:
+    from microservices.assistants.store.database import Database
 
 UpstreamFactory = Callable[..., Awaitable[ScriptedUpstream]]
 
@@ -66,7 +72,10 @@ def no_blocking_calls() -> Iterator[BlockBuster]:
             # Settings are read at the start, before a loop serves anything; tests make them where they need them.
             function.can_block_in("servicekit/settings.py", "settings_customise_sources")
         for function in blockbuster.functions.values():
-            function.can_block_in("app.py", "create_app")  # reads its files before there is anybody to serve
+            # These read their files before there is anybody to serve.
+            function.can_block_in("app.py", "create_app")
+            function.can_block_in("store/database.py", "_sqlite_engine")
+            function.can_block_in("store/migrate.py", "_upgrade")
         yield blockbuster
 
 
@@ -95,6 +104,33 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """Give the URL of an empty database of PostgreSQL."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give the URL of an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'assistants.sqlite'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def made_schemas() -> MadeSchemas:
+    """Give databases of the assistants to copy: each kind is made once."""
+    return MadeSchemas()
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgresql"])
+async def database(
+    request: pytest.FixtureRequest, made_schemas: MadeSchemas, tmp_path: Path
+) -> AsyncIterator[Database]:
+    """Give an empty database of the assistants, ready for use, once of each kind."""
+    if request.param == "sqlite":
+        copy = made_schemas.sqlite_copy(tmp_path)
+    else:
+        copy = made_schemas.postgres_copy(request.getfixturevalue("postgres_server"))
+    async with copy as opened:
+        yield opened
 
 
 @pytest_asyncio.fixture

@@ -54,15 +54,27 @@ class PostgresServer:
         return f"postgresql://postgres@/{name}?host={self._folder}"
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """Give the URL of a new, empty database; it is gone afterwards, whoever is still connected."""
+    def database(self, template: str = "template0") -> Iterator[str]:
+        """Give the URL of a new database; it is gone afterwards, whoever is still connected.
+
+        Args:
+            template: The database that it begins as a copy of; nobody may be connected to that. Empty if not given.
+        """
+        name = self.create(template)
+        try:
+            yield self.url(name)
+        finally:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def create(self, template: str = "template0") -> str:
+        """Make a database that stays as long as the server; returns its name."""
         name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def _execute(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 STRATEGY file_copy".encode())
-            try:
-                yield self.url(name)
-            finally:
-                connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+            connection.execute(statement.encode())
 
 
 @contextmanager
