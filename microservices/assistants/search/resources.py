@@ -72,7 +72,8 @@ async def attach(connection: AsyncConnection, owner: str, thread: Thread, attach
         store_id = (await add_store(connection, owner)).id
         changed = {**resources, "file_search": {"vector_store_ids": [store_id]}}
         await threads.update(connection, thread.id, {"tool_resources": changed})
-    await _add_files(connection, store_id, wanted, None)
+    there = await vector_store_files.not_failed(connection, store_id, wanted)
+    await _add_files(connection, store_id, [file_id for file_id in wanted if file_id not in there], None)
 
 
 async def add_store(

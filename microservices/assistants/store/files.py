@@ -65,6 +65,11 @@ async def content(connection: AsyncConnection, file_id: str) -> bytes:
     return b"".join(await connection.scalars(statement))
 
 
+async def name_of(connection: AsyncConnection, file_id: str) -> str:
+    """Return a file's name; "" if it was deleted."""
+    return await connection.scalar(select(_TABLE.c.filename).where(_TABLE.c.id == file_id)) or ""
+
+
 async def delete(connection: AsyncConnection, owner: str, file_id: str) -> None:
     """Delete a file, out of every vector store, too.
 

@@ -33,6 +33,16 @@ async def add(connection: AsyncConnection, files: Sequence[VectorStoreFile]) -> 
         await insert_items(connection, _TABLE, some)
 
 
+async def not_failed(connection: AsyncConnection, store_id: str, file_ids: Sequence[str]) -> set[str]:
+    """Return those of these files that a vector store has already, indexed or about to be."""
+    statement = select(_TABLE.c.id).where(
+        _TABLE.c.vector_store_id == store_id,
+        _TABLE.c.id.in_(file_ids),
+        _TABLE.c.status.in_(("in_progress", "completed")),
+    )
+    return set(await connection.scalars(statement))
+
+
 async def get(connection: AsyncConnection, store_id: str, file_id: str) -> VectorStoreFile:
     """Return one file of a vector store.
 
@@ -88,6 +98,11 @@ async def attributes_of(connection: AsyncConnection, store_ids: Sequence[str]) -
 async def is_any_open(connection: AsyncConnection, store_ids: Sequence[str]) -> bool:
     """Whether a file of these vector stores is still to be indexed."""
     return bool(await connection.scalar(select(exists().where(_TABLE.c.vector_store_id.in_(store_ids), _IS_OPEN))))
+
+
+async def is_any_claimable(connection: AsyncConnection, now: int) -> bool:
+    """Whether `claim` would find a file: asked first, since looking needs no turn among the writers."""
+    return bool(await connection.scalar(select(exists().where(_IS_OPEN, _TABLE.c.claimed_until <= now))))
 
 
 async def claim(connection: AsyncConnection, now: int, until: int) -> VectorStoreFile | None:
