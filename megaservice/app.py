@@ -22,6 +22,7 @@ from megaservice.routes.openapi import describe_pipelines
 from megaservice.routes.pipelines import PipelineLayer
 from megaservice.served import ServedPipelines
 from megaservice.settings import GatewaySettings, pipeline_variables
+from megaservice.start_warning import warning_of_absent_nodes
 from servicekit.asgi.app import ServiceInfo, create_service_app
 from servicekit.environment import read_variables
 from servicekit.http.client import HttpClient
@@ -60,6 +61,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             await held.enter_async_context(http)
             if settings.pipelines_reload:
                 await held.enter_async_context(reloading(served, settings.pipelines_dir, pipeline_variables))
+            await held.enter_async_context(warning_of_absent_nodes(readiness))
             yield
 
     async def readiness() -> list[str]:

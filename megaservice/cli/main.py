@@ -24,6 +24,9 @@ EXIT_FAILURE = 1
 EXIT_CONFIGURATION = 2
 EXIT_INTERRUPTED = 130
 
+#: How pydantic writes no.
+_FALSE = ("0", "false", "f", "no", "n", "off")
+
 _TRY_IT = """
 Try it:
   curl -X POST {url}/v1/chat -H "Content-Type: application/json"{key} \\
@@ -87,33 +90,39 @@ def serve(workers: int | None) -> int:
     type=click.FloatRange(min=0),
     default=60.0,
     show_default=True,
-    help="Seconds to wait until every service is ready.",
+    help="Seconds to wait until every service is ready; downloads of models do not count.",
 )
-def up(timeout_seconds: float) -> int:
+@click.option("--no-ping", is_flag=True, help="Start although providers do not answer; or PING_PROVIDERS=false.")
+def up(timeout_seconds: float, no_ping: bool) -> int:
     """Start every service in the background and wait until all are ready.
 
     What runs already is left alone. Ports come from the environment and .env: MEGA_SERVICE_PORT (8000),
     LLM_SERVICE_PORT (9002), GRADER_SERVICE_PORT (9003).
     """
     from megaservice.cli.starting import start_services, wait_until_ready
+    from megaservice.cli.waiting_notes import WaitingNotes
 
     run_dir, services = _situation()
-    start = start_services(run_dir, services)
+    ping = not no_ping and read_variables().get("PING_PROVIDERS", "true").lower() not in _FALSE
+    start = start_services(run_dir, services, ping=ping)
     if start.stopped_leftovers:
         click.echo("Stopped what an earlier run left behind.")
     if start.settings_differ:
         click.echo("Running with other ports than are set now; `down`, then `up`, changes to those.")
     if not start.started:
         click.echo("Already up. Saved pipeline files are taken over at once; other settings with `down`, then `up`.")
-    ready = 0
-    for outcome in wait_until_ready(run_dir, start, timeout_seconds):
+    ready, notes = 0, WaitingNotes()
+    for outcome in wait_until_ready(run_dir, start, timeout_seconds, notes):
+        notes.end()
         if outcome.problem is None:
             ready += 1
             click.echo(f"{outcome.service.name:<8} ready on {outcome.service.url} ({outcome.seconds:.1f} s)")
         else:
             _show_failure(run_dir, outcome.service.name, outcome.problem, outcome.log_lines)
     if ready < len(start.services):
-        click.echo("Not everything is up. `down` stops the rest; `up` tries again.", err=True)
+        click.echo(
+            "Not everything is up. `up` tries again; what was exported since counts after `down`, then `up`.", err=True
+        )
         return EXIT_FAILURE
     key = ' -H "Authorization: Bearer <one of API_KEYS>"' if "API_KEYS" in read_variables() else ""
     click.echo(_TRY_IT.format(url=_gateway_url(start.services), key=key))

@@ -9,6 +9,8 @@ from megaservice.cli.services import Service
 
 #: Longer than the gateway waits for its nodes, so that a node that hangs is not blamed on the gateway.
 _ANSWER_TIMEOUT_SECONDS = 4.0
+#: How the reason begins where there is no server yet.
+NO_ANSWER = "nothing answers on"
 
 
 def why_not_ready(service: Service) -> str | None:
@@ -24,7 +26,7 @@ def why_not_ready(service: Service) -> str | None:
     except TimeoutError:
         return f"{service.url}/ready does not answer within {_ANSWER_TIMEOUT_SECONDS:g} s"
     except (OSError, http.client.HTTPException):
-        return f"nothing answers on {service.url} yet"
+        return f"{NO_ANSWER} {service.url} yet"
     finally:
         connection.close()
 

@@ -50,6 +50,17 @@ class RunDir:
         """Return where the time of a service's last start is kept, see launch.sh."""
         return self.path / f"{service}.started"
 
+    def choose_pings(self, *, wanted: bool) -> None:
+        """Say whether services that start ask their providers first; launch.sh looks for the file.
+
+        It is a file because supervisord, which may run already, gives services the environment of its own start.
+        """
+        mark = self.path / "no-ping"
+        if wanted:
+            mark.unlink(missing_ok=True)
+        else:
+            mark.touch()
+
     @property
     def socket(self) -> Path:
         """The supervisor's socket: in the folder, or in a private one with a short path where that is too long."""

@@ -14,6 +14,7 @@ from megaservice.cli.run_dir import RunDir
 from megaservice.cli.services import Service
 from megaservice.cli.supervisor import ProcessInfo, Supervisor
 from megaservice.cli.supervisor_config import FINAL_EXIT_CODES
+from megaservice.cli.waiting_notes import WaitingNotes
 from servicekit.errors import ConfigurationError
 
 #: A service that was started this often while `up` waits keeps crashing; more waiting would not help.
@@ -51,8 +52,13 @@ class Outcome:
     log_lines: list[str] = field(default_factory=list)
 
 
-def start_services(run_dir: RunDir, configured: Sequence[Service]) -> Start:
+def start_services(run_dir: RunDir, configured: Sequence[Service], *, ping: bool = True) -> Start:
     """Start supervisord if it does not run, and every service that does not run; returns without waiting.
+
+    Args:
+        run_dir: Where everything of this run lies.
+        configured: The services as they are set now.
+        ping: Whether the services ask their providers when they start; see launch.sh.
 
     Raises:
         ConfigurationError: A port that is needed is taken; nothing was started.
@@ -72,6 +78,7 @@ def start_services(run_dir: RunDir, configured: Sequence[Service]) -> Start:
             run_dir.make()
             supervisor.start(services)
             run_dir.record(services)
+        run_dir.choose_pings(wanted=ping)
         log_sizes = {service.name: size_of(run_dir.log(service.name)) for service in services}
         for service in missing:
             run_dir.started_file(service.name).unlink(missing_ok=True)
@@ -85,8 +92,10 @@ def start_services(run_dir: RunDir, configured: Sequence[Service]) -> Start:
     )
 
 
-def wait_until_ready(run_dir: RunDir, start: Start, timeout_seconds: float) -> Iterator[Outcome]:
+def wait_until_ready(run_dir: RunDir, start: Start, timeout_seconds: float, notes: WaitingNotes) -> Iterator[Outcome]:
     """Give each service's outcome as soon as it is known; after a failure the others soon get theirs.
+
+    While a model is being downloaded the time-out does not run.
 
     Raises:
         SupervisorError: supervisord ended meanwhile.
@@ -94,17 +103,22 @@ def wait_until_ready(run_dir: RunDir, start: Start, timeout_seconds: float) -> I
     began = time.monotonic()
     deadline = began + timeout_seconds
     waiting = [_Wait(service) for service in start.services]
+    has_failed = False
     supervisor = Supervisor(run_dir)
     while waiting:
         processes = supervisor.processes()
+        if notes.downloads_go_on() and not has_failed:
+            deadline = max(deadline, time.monotonic() + timeout_seconds)
         timed_out = time.monotonic() > deadline
         for wait in list(waiting):
             if not wait.is_over(processes.get(wait.service.name), timed_out=timed_out):
                 continue
             waiting.remove(wait)
             if wait.problem is not None:
+                has_failed = True
                 deadline = min(deadline, time.monotonic() + _GRACE_SECONDS)
             yield _outcome(run_dir, start, wait, time.monotonic() - began)
+        notes.not_ready({wait.service.name: wait.reason for wait in waiting if wait.reason is not None})
         time.sleep(_POLL_SECONDS if waiting else 0)
 
 
@@ -115,6 +129,8 @@ class _Wait:
         self.service = service
         #: Once it is over: None if the service is ready, else why there is no point in waiting longer.
         self.problem: str | None = None
+        #: Why it was not ready when it was last looked at.
+        self.reason: str | None = None
         self._pids: set[int] = set()
 
     def is_over(self, process: ProcessInfo | None, *, timed_out: bool) -> bool:
@@ -126,9 +142,9 @@ class _Wait:
         if len(self._pids) > _MAX_STARTS:
             self.problem = f"it keeps crashing ({_MAX_STARTS} times so far)"
             return True
-        reason = why_not_ready(self.service)
-        self.problem = reason if timed_out else None
-        return reason is None or timed_out
+        self.reason = why_not_ready(self.service)
+        self.problem = self.reason if timed_out else None
+        return self.reason is None or timed_out
 
 
 def _why_ended(process: ProcessInfo | None) -> str:
