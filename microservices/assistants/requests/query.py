@@ -11,20 +11,21 @@ from servicekit.errors import InvalidRequestError
 
 #: The only thing that can be included; https://platform.openai.com/docs/api-reference/run-steps/listRunSteps
 INCLUDED_CONTENT = "step_details.tool_calls[*].file_search.results[*].content"
+_DEFAULT_LIMIT = 20
 _MAX_LIMIT = 100
 _MAX_EVENT_DIGITS = 9
 
 
-def page_query(request: Request) -> PageQuery:
+def page_query(request: Request, default_limit: int = _DEFAULT_LIMIT, max_limit: int = _MAX_LIMIT) -> PageQuery:
     """Return the page that a request asks for.
 
     Raises:
-        InvalidRequestError: `limit` is no number of 1 to 100, or `order` is neither asc nor desc.
+        InvalidRequestError: `limit` is no number of 1 to `max_limit`, or `order` is neither asc nor desc.
     """
     asked = request.query_params
-    limit, order = asked.get("limit", "20"), asked.get("order", "desc")
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= _MAX_LIMIT):
-        raise InvalidRequestError(f"limit: expected a number of 1 to {_MAX_LIMIT}, found '{limit}'.", param="limit")
+    limit, order = asked.get("limit", str(default_limit)), asked.get("order", "desc")
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 5 and 1 <= int(limit) <= max_limit):
+        raise InvalidRequestError(f"limit: expected a number of 1 to {max_limit}, found '{limit}'.", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequestError(f"order: expected 'asc' or 'desc', found '{order}'.", param="order")
     return PageQuery(int(limit), cast("Any", order), id_query(request, "after"), id_query(request, "before"))
