@@ -148,4 +148,5 @@ def _our_variables(port: int, upstream_port: int) -> dict[str, str]:
         "MEGA_SERVICE_PORT": str(port),
         "LLM_SERVICE_PORT": str(upstream_port),
         "GRADER_SERVICE_PORT": str(upstream_port),
+        "RETRIEVER_SERVICE_PORT": str(upstream_port),
     }

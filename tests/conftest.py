@@ -29,6 +29,7 @@ _SETTING_PREFIXES = (
     "ASSISTANTS_",
     "LLM_",
     "GRADER_",
+    "RETRIEVER_",
     "MEGA_SERVICE_",
     "EMBEDDING_",
     "GATEWAY_",

@@ -49,6 +49,13 @@ SERVICES = (
         host_variable="GRADER_SERVICE_HOST",
     ),
     ServiceDefinition(
+        name="retriever",
+        arguments=("microservices.retriever",),
+        port_variables=("RETRIEVER_SERVICE_PORT",),
+        default_port=7000,
+        host_variable="RETRIEVER_SERVICE_HOST",
+    ),
+    ServiceDefinition(
         name="gateway",
         arguments=("megaservice", "serve"),
         port_variables=("MEGA_SERVICE_PORT",),

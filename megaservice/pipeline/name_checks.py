@@ -94,7 +94,7 @@ def _unseen(name: str, scope: Scope, declared: tuple[str, ...]) -> str:
         remedy = f"let the flow lead from '{name}' to '{scope.own}', or take another" if scope.own else "take another"
         return f"asks for the output of '{name}', which is not before this {_what(scope)}; {remedy}."
     names = (*scope.fixed, *(declared if scope.nodes is None or scope.own else sorted(scope.nodes)))
-    hint = nearest(name, names) or f" The names are {choice_of(names)}."
+    hint = nearest(name, names) or (f" The names are {choice_of(names)}." if names else "")
     if not scope.request:
         return f"begins with '{name}', which the output does not have.{hint}"
     other = f"neither {choice_of(scope.fixed)} nor" if scope.fixed else "not"

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from servicekit.documents.document import Document
-from servicekit.documents.pdf import read_pdf
 from servicekit.errors import InvalidRequestError
 
 UNSUPPORTED = "unsupported_file"
@@ -68,7 +67,7 @@ def text_of(data: bytes, filename: str, limits: ReadingLimits = _DEFAULT_LIMITS)
     suffix = PurePath(filename).suffix.lower()
     if suffix == _PDF_SUFFIX or data.startswith(_PDF_MARK):
         try:
-            document = Document.from_pages(filename, read_pdf(data, limits.pages, limits.characters, limits.seconds))
+            document = _read_pdf(data, filename, limits)
         except ValueError as exc:
             raise _invalid(filename, str(exc)) from exc
     elif suffix in PLAIN_TEXT_SUFFIXES or not suffix:
@@ -78,6 +77,13 @@ def text_of(data: bytes, filename: str, limits: ReadingLimits = _DEFAULT_LIMITS)
         message = f"'{filename}' is a {suffix} file; {known} are read here. Save it as one of these."
         raise InvalidRequestError(message, code=UNSUPPORTED)
     return _checked(document, limits)
+
+
+def _read_pdf(data: bytes, filename: str, limits: ReadingLimits) -> Document:
+    # pypdf takes a tenth of a second and 20 MB, and most processes never see a PDF.
+    from servicekit.documents.pdf import read_pdf  # noqa: PLC0415
+
+    return Document.from_pages(filename, read_pdf(data, limits.pages, limits.characters, limits.seconds))
 
 
 def _decoded(data: bytes, filename: str) -> str:

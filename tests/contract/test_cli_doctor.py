@@ -21,7 +21,7 @@ KEY = "planted-doctor-key-0123"
 def _own_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at ports and services of this test's own."""
     monkeypatch.setenv("MEGASERVICE_RUN_DIR", str(tmp_path / "run"))
-    for name in ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "MEGA_SERVICE_PORT"):
+    for name in ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT"):
         monkeypatch.setenv(name, str(find_free_port()))
 
 

@@ -27,13 +27,14 @@ MESSAGE = "[The rest is not for children.]"
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run the three services for the tests of this file; give the gateway's address."""
+    """Run the services for the tests of this file; give the gateway's address."""
     folder = tmp_path_factory.mktemp("gallery")
     ports: dict[str, str] = {}
     with ExitStack() as stack:
         for module, variable in (
             ("microservices.llm", "LLM_SERVICE_PORT"),
             ("microservices.grader", "GRADER_SERVICE_PORT"),
+            ("microservices.retriever", "RETRIEVER_SERVICE_PORT"),
             ("megaservice", "MEGA_SERVICE_PORT"),
         ):
             service = stack.enter_context(

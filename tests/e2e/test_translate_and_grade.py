@@ -34,10 +34,13 @@ class _Trio(NamedTuple):
     llm: ServiceProcess
     grader: ServiceProcess
     gateway: ServiceProcess
+    #: Another pipeline's, without which no gateway is ready.
+    retriever: ServiceProcess
 
 
-def _gateway_environment(llm_port: int, grader_port: int, **more: str) -> dict[str, str]:
-    return {"LLM_SERVICE_PORT": str(llm_port), "GRADER_SERVICE_PORT": str(grader_port), **more}
+def _gateway_environment(llm_port: int, grader_port: int, retriever: ServiceProcess) -> dict[str, str]:
+    ports = {"LLM": llm_port, "GRADER": grader_port, "RETRIEVER": retriever.port}
+    return {f"{name}_SERVICE_PORT": str(port) for name, port in ports.items()}
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +54,18 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Trio]:
         grader = stack.enter_context(
             running_service("microservices.grader", port_variable="GRADER_SERVICE_PORT", log_folder=folder)
         )
+        retriever = stack.enter_context(
+            running_service("microservices.retriever", port_variable="RETRIEVER_SERVICE_PORT", log_folder=folder)
+        )
         gateway = stack.enter_context(
             running_service(
                 "megaservice",
                 port_variable="MEGA_SERVICE_PORT",
                 log_folder=folder,
-                environment=_gateway_environment(llm.port, grader.port),
+                environment=_gateway_environment(llm.port, grader.port, retriever),
             )
         )
-        yield _Trio(llm, grader, gateway)
+        yield _Trio(llm, grader, gateway, retriever)
 
 
 def _ask(url: str, text: object, **more: Any) -> httpx.Response:
@@ -164,7 +170,7 @@ def test_bad_body_is_a_400_with_the_place(body: bytes, place: str, trio: _Trio) 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 def test_grader_that_is_down_leaves_the_translation(stream: bool, trio: _Trio, tmp_path: Path) -> None:
     """The gateway is ready without its soft node; the grade is null and names the node."""
-    environment = _gateway_environment(trio.llm.port, find_free_port())
+    environment = _gateway_environment(trio.llm.port, find_free_port(), trio.retriever)
     with running_service(
         "megaservice", port_variable="MEGA_SERVICE_PORT", log_folder=tmp_path, environment=environment
     ) as gateway:
@@ -183,7 +189,7 @@ def test_grader_that_is_down_leaves_the_translation(stream: bool, trio: _Trio, t
 
 def test_llm_that_is_down_is_a_502_that_names_it(trio: _Trio, tmp_path: Path) -> None:
     """JSON and stream alike; the gateway lives and says that it is not ready."""
-    environment = _gateway_environment(find_free_port(), trio.grader.port)
+    environment = _gateway_environment(find_free_port(), trio.grader.port, trio.retriever)
     with running_service(
         "megaservice",
         port_variable="MEGA_SERVICE_PORT",

@@ -27,8 +27,8 @@ pytestmark = pytest.mark.timeout(120)
 
 #: For `python -m megaservice up` with everything installed, on a machine that is not busy: the promise to users.
 MAX_UP_SECONDS = 5.0
-NAMES = ("llm", "grader", "gateway")
-_PORT_VARIABLES = ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "MEGA_SERVICE_PORT")
+NAMES = ("llm", "grader", "retriever", "gateway")
+_PORT_VARIABLES = ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT")
 
 
 class Stack:
@@ -198,7 +198,7 @@ def test_down_leaves_nothing_behind(running: Stack) -> None:
     assert len(processes) > 1 + len(NAMES)
     result = running("down")
     assert result.returncode == 0
-    assert result.stdout == "Stopped gateway, grader, llm.\n"
+    assert result.stdout == "Stopped gateway, retriever, grader, llm.\n"
     assert _is_gone(processes)
     assert not running.run_dir.socket.exists()
     for port in running.ports.values():

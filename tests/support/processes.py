@@ -32,6 +32,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         **kept,
         "MEGASERVICE_ENV_FILE": os.devnull,
         "RUNS_DIR": "",  # no run records in the checkout
+        "RETRIEVER_DATA_DIR": ":memory:",  # and no index
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **(extra or {}),

@@ -10,6 +10,7 @@ from megaservice.cli.services import Service, configured_services
 from megaservice.settings import GatewaySettings
 from microservices.grader.settings import GraderSettings
 from microservices.llm.settings import LLMSettings
+from microservices.retriever.settings import RetrieverSettings
 from servicekit.environment import read_variables
 from servicekit.errors import ConfigurationError
 from servicekit.settings import load_settings
@@ -21,13 +22,14 @@ def _ports(variables: dict[str, str]) -> dict[str, int]:
 
 def test_ports_are_the_documented_ones_without_variables() -> None:
     """The ports of the documentation hold where nothing is set."""
-    assert _ports({}) == {"llm": 9002, "grader": 9003, "gateway": 8000}
+    assert _ports({}) == {"llm": 9002, "grader": 9003, "retriever": 7000, "gateway": 8000}
 
 
 def test_ports_follow_their_variables() -> None:
     """Each service's own variable moves it."""
-    variables = {"LLM_SERVICE_PORT": "1001", "GRADER_SERVICE_PORT": "1002", "MEGA_SERVICE_PORT": "1003"}
-    assert _ports(variables) == {"llm": 1001, "grader": 1002, "gateway": 1003}
+    names = ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT")
+    variables = {name: str(1001 + index) for index, name in enumerate(names)}
+    assert _ports(variables) == {"llm": 1001, "grader": 1002, "retriever": 1003, "gateway": 1004}
 
 
 def test_llm_port_takes_the_older_name_and_prefers_the_newer() -> None:
@@ -88,6 +90,7 @@ def test_read_variables_ignores_case_and_empty_values() -> None:
         {"LLM_SERVICE_PORT": "1002", "LLM_SERVER_PORT": "1001", "LLM_ENDPOINT_PORT": "8008"},
         {"LLM_ENDPOINT_PORT": "9002", "LLM_SERVICE_HOST": "::1"},
         {"GRADER_SERVICE_PORT": "1003", "GRADER_SERVICE_HOST": "0.0.0.0"},  # noqa: S104 - only read
+        {"RETRIEVER_SERVICE_PORT": "1005", "RETRIEVER_SERVICE_HOST": "::1"},
         {"MEGA_SERVICE_PORT": "1004", "MEGA_SERVICE_HOST": "192.168.1.2"},
         {"llm_service_port": "1002", "MEGA_SERVICE_PORT": ""},
     ],
@@ -99,10 +102,11 @@ def test_configured_services_listen_where_their_own_settings_say(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     services = configured_services(read_variables())
-    settings = (load_settings(LLMSettings), load_settings(GraderSettings), load_settings(GatewaySettings))
+    llm, gateway = load_settings(LLMSettings), load_settings(GatewaySettings)
+    settings = (llm, load_settings(GraderSettings), load_settings(RetrieverSettings), gateway)
     assert [service.host for service in services] == [each.host for each in settings]
     assert [service.port for service in services] == [each.port for each in settings]
-    assert [port for _, port in services[0].ports] == settings[0].ports
+    assert [port for _, port in services[0].ports] == llm.ports
 
 
 def test_service_survives_a_round_trip_through_json() -> None:

@@ -26,7 +26,7 @@ def test_format_duration_writes_the_two_largest_units(seconds: int, text: str) -
 
 def test_format_table_shows_every_service_in_columns() -> None:
     """A stopped service has neither pid nor uptime; every port is shown."""
-    llm, grader, _ = configured_services({"LLM_ENDPOINT_PORT": "8008"})
+    llm, grader, *_ = configured_services({"LLM_ENDPOINT_PORT": "8008"})
     table = format_table(
         [
             ServiceStatus(llm, "running", 4711, 61, None),
