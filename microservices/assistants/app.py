@@ -12,11 +12,16 @@ from starlette.middleware import Middleware
 from microservices.assistants.database_health import database_problem
 from microservices.assistants.gateway_models import GatewayModels
 from microservices.assistants.routes.assistants import assistant_routes
+from microservices.assistants.routes.files import file_routes
 from microservices.assistants.routes.messages import message_routes
 from microservices.assistants.routes.run_steps import run_step_routes
 from microservices.assistants.routes.runs import run_routes
 from microservices.assistants.routes.threads import thread_routes
+from microservices.assistants.routes.vector_stores import vector_store_routes
 from microservices.assistants.runs.engine import RunEngine
+from microservices.assistants.search.embedder import Embedder
+from microservices.assistants.search.passages import Search
+from microservices.assistants.search.service import DocumentSearch
 from microservices.assistants.settings import AssistantsSettings
 from microservices.assistants.store.database import Database
 from microservices.assistants.store.migrate import migrate
@@ -34,7 +39,7 @@ INFO = ServiceInfo(
 #: The layer of two limits decides; the base's single one is out of its way.
 _NO_LIMIT = 2**53
 
-EngineFactory = Callable[[Database, HttpClient, AssistantsSettings], AbstractAsyncContextManager[RunEngine]]
+EngineFactory = Callable[[Database, HttpClient, Search, AssistantsSettings], AbstractAsyncContextManager[RunEngine]]
 
 
 def create_app(settings: AssistantsSettings, make_engine: EngineFactory) -> FastAPI:
@@ -49,7 +54,9 @@ def create_app(settings: AssistantsSettings, make_engine: EngineFactory) -> Fast
             stack.push_async_callback(database.close)
             await migrate(database)
             await stack.enter_async_context(client)
-            app.state.engine = await stack.enter_async_context(make_engine(database, client, settings))
+            search = await stack.enter_async_context(DocumentSearch(database, embedder_of(settings, client)))
+            app.state.search = search
+            app.state.engine = await stack.enter_async_context(make_engine(database, client, search, settings))
             await _warn_of(models)
             yield
 
@@ -70,9 +77,18 @@ def gateway_headers(settings: AssistantsSettings) -> dict[str, str]:
     return {"authorization": f"Bearer {settings.gateway_key}"} if settings.gateway_key else {}
 
 
+def embedder_of(settings: AssistantsSettings, client: HttpClient) -> Embedder | None:
+    """Return what makes vectors for file_search; None where no embedding model is configured."""
+    if settings.embeddings_url is None or settings.embedding_model is None:
+        return None
+    key = settings.embeddings_api_key
+    return Embedder(client, settings.embeddings_url, settings.embedding_model, key.get_secret_value() if key else None)
+
+
 def _routers() -> list[APIRouter]:
     """Return the families of routes; the runs' come first, since `/threads/runs` is no thread called "runs"."""
-    return [run_routes(), run_step_routes(), assistant_routes(), thread_routes(), message_routes()]
+    of_runs = [run_routes(), run_step_routes()]
+    return [*of_runs, assistant_routes(), thread_routes(), message_routes(), file_routes(), vector_store_routes()]
 
 
 def _unlimited(settings: AssistantsSettings) -> AssistantsSettings:

@@ -53,6 +53,11 @@ class AssistantsSettings(ServiceSettings):
         validation_alias="ASSISTANTS_EMBEDDING_MODEL",
         description="The embedding model; full text only if not set.",
     )
+    embeddings_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="ASSISTANTS_EMBEDDINGS_API_KEY",
+        description="The key that the embedding service is called with, if it wants one.",
+    )
     run_expiry_seconds: int = Field(
         600,
         ge=1,

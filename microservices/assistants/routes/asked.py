@@ -7,6 +7,7 @@ from starlette.requests import Request
 from microservices.assistants.gateway_models import GatewayModels
 from microservices.assistants.owner import owner_of_key
 from microservices.assistants.runs.engine import RunEngine
+from microservices.assistants.search.service import DocumentSearch
 from microservices.assistants.store.database import Database
 from servicekit.asgi.api_keys import sent_key
 from servicekit.errors import NotFoundError
@@ -28,6 +29,12 @@ def models_of(request: Request) -> GatewayModels:
     """Return the list of the gateway's models."""
     models: GatewayModels = request.app.state.models
     return models
+
+
+def search_of(request: Request) -> DocumentSearch:
+    """Return who searches vector stores."""
+    search: DocumentSearch = request.app.state.search
+    return search
 
 
 def owner_of(request: Request) -> str:
