@@ -107,11 +107,18 @@ class Comparison(RequestModel):
         return self
 
 
-class Compound(RequestModel):
-    """Several conditions: all of them, or any."""
+class Comparisons(RequestModel):
+    """Several comparisons: all of them, or any."""
 
     type: Literal["and", "or"]
-    filters: Annotated[list[Comparison | Compound], Field(min_length=1, max_length=_MAX_FILTERS)]
+    filters: Annotated[list[Comparison], Field(min_length=1, max_length=_MAX_FILTERS)]
+
+
+class Compound(RequestModel):
+    """Several conditions: all of them, or any; two levels deep, which every condition can be written in."""
+
+    type: Literal["and", "or"]
+    filters: Annotated[list[Comparison | Comparisons], Field(min_length=1, max_length=_MAX_FILTERS)]
 
 
 class RankingOptions(RequestModel):
