@@ -89,6 +89,13 @@ async def is_at_work(connection: AsyncConnection, run_id: str, attempt: int) -> 
     return await connection.scalar(select(_TABLE.c.id).where(*is_it).with_for_update()) is not None
 
 
+async def attempts_at_work(connection: AsyncConnection, run_ids: Collection[str]) -> dict[str, int]:
+    """Return at which attempt those of some runs are that are in progress."""
+    is_one = (_TABLE.c.id.in_(run_ids), _TABLE.c.status == RunStatus.IN_PROGRESS)
+    rows = await connection.execute(select(_TABLE.c.id, _TABLE.c.attempts).where(*is_one))
+    return {row.id: row.attempts for row in rows}
+
+
 async def page(connection: AsyncConnection, owner: str, thread_id: str, query: PageQuery) -> Page[Run]:
     """Return a page of the runs of an owner's thread."""
     of = [_TABLE.c.thread_id == thread_id, _TABLE.c.owner == owner]
