@@ -48,7 +48,7 @@ published_ports() {
 # Somebody listens if connecting does not fail with 7; curl is there on every system that has make, or nearly.
 is_taken() {
     code=0
-    curl --silent --output /dev/null --noproxy '*' --max-time 2 "http://127.0.0.1:$1/health" || code=$?
+    curl --silent --output /dev/null --noproxy '*' --max-time 1 "http://127.0.0.1:$1/health" || code=$?
     [ "$code" -ne 7 ] && [ "$code" -ne 127 ]
 }
 

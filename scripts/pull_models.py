@@ -24,7 +24,7 @@ from microservices.llm.settings import LLMSettings
 from servicekit.context import CallContext
 from servicekit.engines.registry import EngineRegistry
 from servicekit.environment import PROJECT_ROOT
-from servicekit.errors import ServiceError
+from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target
 from servicekit.ids import request_id_from
 from servicekit.model_settings import catalog_from
@@ -46,15 +46,20 @@ _ADVICE = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Pull what is wanted; return the exit code."""
+def main(arguments: list[str], pause_seconds: float = _PAUSE_SECONDS) -> int:
+    """Pull what is wanted; return the exit code.
+
+    Args:
+        arguments: The address of the Ollama.
+        pause_seconds: Before another try, where a connection broke.
+    """
     address = arguments[0].rstrip("/")
     wanted = _wanted(address)
     if not wanted:
         _say(f"no model in use is at {address}: nothing to pull")
         return 0
     try:
-        asyncio.run(_pull_all(address, wanted))
+        asyncio.run(_pull_all(address, wanted, pause_seconds))
     except ServiceError as exc:
         advice = next((text for words, text in _ADVICE.items() if words in exc.message), "")
         _say(f"error: {exc.message} {advice}".rstrip())
@@ -70,7 +75,7 @@ def _wanted(address: str) -> list[str]:
     return list(dict.fromkeys(there))
 
 
-async def _pull_all(address: str, wanted: Sequence[str]) -> None:
+async def _pull_all(address: str, wanted: Sequence[str], pause_seconds: float) -> None:
     entries = {model: ModelEntry(provider="ollama", model=model, base_url=address) for model in wanted}
     catalog = ModelCatalog(ModelsFile(aliases=entries), PROJECT_ROOT)
     async with HttpClient() as client:
@@ -79,17 +84,21 @@ async def _pull_all(address: str, wanted: Sequence[str]) -> None:
             if model in await _models_of(client, address):
                 _say(f"{model} is there")
             else:
-                await _pull(client, registry, model)
+                await _pull(client, registry, model, pause_seconds)
 
 
 async def _models_of(client: HttpClient, address: str) -> set[str]:
     """Return the names that can be asked for there: `qwen` and `qwen:latest` are one."""
-    _, body = await client.fetch("GET", Target("Ollama", f"{address}/api/tags"))
-    names = {str(model["name"]) for model in orjson.loads(body)["models"]}
+    target = Target("Ollama", f"{address}/api/tags")
+    response, body = await client.fetch("GET", target)
+    try:
+        names = {str(model["name"]) for model in orjson.loads(body)["models"]}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
+        raise UpstreamBadResponseError(f"{target} answered {response.status}, and not as an Ollama does.") from exc
     return names | {name.removesuffix(":latest") for name in names}
 
 
-async def _pull(client: HttpClient, registry: EngineRegistry, model: str) -> None:
+async def _pull(client: HttpClient, registry: EngineRegistry, model: str, pause_seconds: float) -> None:
     """Pull one model; a connection that breaks is tried again, and Ollama goes on where it was."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -97,8 +106,8 @@ async def _pull(client: HttpClient, registry: EngineRegistry, model: str) -> Non
         except ServiceError as exc:
             if not exc.retryable or attempt == _ATTEMPTS:
                 raise
-            _say(f"{exc.message} Trying again in {_PAUSE_SECONDS:g} s (try {attempt + 1} of {_ATTEMPTS}).")
-            await asyncio.sleep(_PAUSE_SECONDS)
+            _say(f"{exc.message} Trying again in {pause_seconds:g} s (try {attempt + 1} of {_ATTEMPTS}).")
+            await asyncio.sleep(pause_seconds)
         else:
             _say(f"{model} is there now")
             return
