@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
@@ -18,7 +18,8 @@ from microservices.assistants.routes.run_steps import run_step_routes
 from microservices.assistants.routes.runs import run_routes
 from microservices.assistants.routes.threads import thread_routes
 from microservices.assistants.routes.vector_stores import vector_store_routes
-from microservices.assistants.runs.engine import RunEngine
+from microservices.assistants.runs.durable import DurableEngine
+from microservices.assistants.runs.gateway import Gateway
 from microservices.assistants.search.embedder import Embedder
 from microservices.assistants.search.passages import Search
 from microservices.assistants.search.service import DocumentSearch
@@ -39,10 +40,8 @@ INFO = ServiceInfo(
 #: The layer of two limits decides; the base's single one is out of its way.
 _NO_LIMIT = 2**53
 
-EngineFactory = Callable[[Database, HttpClient, Search, AssistantsSettings], AbstractAsyncContextManager[RunEngine]]
 
-
-def create_app(settings: AssistantsSettings, make_engine: EngineFactory) -> FastAPI:
+def create_app(settings: AssistantsSettings) -> FastAPI:
     """Build the application; its lifespan opens the store and starts the engine."""
     client = HttpClient(transport=settings.http_transport)
     database = Database(settings.database)
@@ -56,7 +55,7 @@ def create_app(settings: AssistantsSettings, make_engine: EngineFactory) -> Fast
             await stack.enter_async_context(client)
             search = await stack.enter_async_context(DocumentSearch(database, embedder_of(settings, client)))
             app.state.search = search
-            app.state.engine = await stack.enter_async_context(make_engine(database, client, search, settings))
+            app.state.engine = await stack.enter_async_context(run_engine(database, client, search, settings))
             await _warn_of(models)
             yield
 
@@ -70,6 +69,11 @@ def create_app(settings: AssistantsSettings, make_engine: EngineFactory) -> Fast
         app.include_router(router, prefix="/v1")
         app.include_router(router, include_in_schema=False)
     return app
+
+
+def run_engine(database: Database, http: HttpClient, search: Search, settings: AssistantsSettings) -> DurableEngine:
+    """Return the engine that brings runs to their ends, for the life of the application."""
+    return DurableEngine(database, Gateway(http, settings.gateway, settings.gateway_key), search, settings)
 
 
 def gateway_headers(settings: AssistantsSettings) -> dict[str, str]:
