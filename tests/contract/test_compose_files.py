@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from pydantic import AliasChoices
+from pydantic import AliasChoices, SecretStr
 
 from megaservice.settings import GatewaySettings
 from microservices.assistants.settings import AssistantsSettings
@@ -198,6 +198,7 @@ def test_assistants_have_a_database_of_their_own_or_postgres() -> None:
     assert environment(_services()["assistants"])["DATABASE_URL"] == ""
     with_password = environment(_services(variables={"POSTGRES_PASSWORD": "pw"})["assistants"])["DATABASE_URL"]
     assert with_password == "postgresql://assistants:pw@postgres:5432/assistants"
+    assert AssistantsSettings(database_url=SecretStr(with_password)).database == with_password
     own = {"POSTGRES_PASSWORD": "pw", "DATABASE_URL": "postgresql://me@db/x"}
     assert environment(_services(variables=own)["assistants"])["DATABASE_URL"] == own["DATABASE_URL"]
 
