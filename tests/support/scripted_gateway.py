@@ -50,7 +50,7 @@ def _call(asked: dict[str, Any]) -> Script:
     first: dict[str, Any] = {"index": 0, "id": "call_1", "type": "function", "function": function}
     pieces: list[dict[str, Any]] = [first, *({"index": 0, "function": {"arguments": piece}} for piece in _ARGUMENTS)]
     deltas = [{"index": 0, "delta": {"tool_calls": [piece]}, "finish_reason": None} for piece in pieces]
-    end = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
+    end: dict[str, Any] = {"index": 0, "delta": {}, "finish_reason": "tool_calls"}
     usage = scripts.encode_chunk([], usage=scripts.USAGE)
     return scripts.stream(*(scripts.encode_chunk([choice]) for choice in [*deltas, end]), usage, scripts.DONE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from microservices.assistants.requests.body import RequestModel
@@ -79,7 +79,14 @@ class FileSearchResources(RequestModel):
 class CodeInterpreterResources(RequestModel):
     """Of a tool that is not there: empty, as objects saved from OpenAI carry it, is harmless."""
 
-    file_ids: Annotated[list[ObjectId], Field(max_length=0)] | None = None
+    file_ids: list[ObjectId] | None = None
+
+    @field_validator("file_ids")
+    @classmethod
+    def _check_empty(cls, file_ids: list[str] | None) -> list[str] | None:
+        if file_ids:
+            raise PydanticCustomError("no_code_interpreter", f"Input should be empty: {_NO_CODE}")
+        return file_ids
 
 
 class ToolResources(RequestModel):
