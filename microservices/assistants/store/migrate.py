@@ -87,7 +87,7 @@ def _upgrade(connection: Connection, url: URL) -> None:
 
 def shown(url: URL) -> str:
     """Return a database's URL as users write it, without its password."""
-    hidden = {name: "***" for name in url.query if "password" in name}
+    hidden = {name: "hidden" for name in url.query if "password" in name}
     plain = url.set(drivername=url.get_backend_name()).update_query_dict(hidden)
     return plain.render_as_string(hide_password=True)
 
