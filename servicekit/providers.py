@@ -33,6 +33,7 @@ LITELLM_PROVIDERS = frozenset(
 
 #: Providers of LiteLLM whose key variable is not `<PROVIDER>_API_KEY`.
 _ODD_KEY_VARIABLES = {
+    "ai21_chat": "AI21_API_KEY",
     "cohere_chat": "COHERE_API_KEY",
     "perplexity": "PERPLEXITYAI_API_KEY",
     "text-completion-codestral": "CODESTRAL_API_KEY",

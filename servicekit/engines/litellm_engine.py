@@ -10,10 +10,11 @@ from pydantic import SecretStr
 
 from servicekit.context import CallContext
 from servicekit.engines.litellm_errors import error_from_litellm
+from servicekit.engines.litellm_texts import EMBEDDING_FIELDS, read_vectors, text_upstream_of
 from servicekit.engines.litellm_thread import LiteLLMThread
-from servicekit.engines.openai_compatible import OPENAI_FIELDS
-from servicekit.errors import ConfigurationError, InvalidRequestError, ServiceError, UpstreamTimeoutError
-from servicekit.http.client import Target, Timeouts
+from servicekit.engines.openai_compatible import OPENAI_FIELDS, OpenAICompatibleEngine
+from servicekit.errors import ConfigurationError, ServiceError, UpstreamTimeoutError
+from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.http.failures import timed_out
 from servicekit.model_profile import ModelProfile
 from servicekit.models import Deployment
@@ -34,15 +35,20 @@ class LiteLLMEngine:
     Args:
         deployment: Provider, model, address and key.
         thread: Where the library runs; not closed here.
+        client: The process's HTTP client, for texts to continue; not closed here.
         timeouts: Of each call; a request's deadline shortens the total.
     """
 
-    def __init__(self, deployment: Deployment, thread: LiteLLMThread, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self, deployment: Deployment, thread: LiteLLMThread, client: HttpClient, timeouts: Timeouts | None = None
+    ) -> None:
         self.model = deployment.model
         self.owner = deployment.provider
         self.profile: ModelProfile | None = None
         self._deployment = deployment
         self._thread = thread
+        self._client = client
+        self._text_engine: OpenAICompatibleEngine | None = None
         self._timeouts = timeouts or Timeouts()
         self._key: SecretStr | None = None
         place = deployment.base_url or deployment.provider
@@ -116,44 +122,45 @@ class LiteLLMEngine:
             yield checked
 
     async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
-        """Refuse; LiteLLM's providers are asked for conversations here.
-
-        Raises:
-            InvalidRequestError: Always.
-        """
-        raise self._chat_only("/v1/completions")
+        """Continue a text, where the provider has the route; see `Engine.complete`. Raises as `chat` does."""
+        return await self._texts().complete(payload, context)
 
     def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
-        """Refuse, as `complete` does."""
-        raise self._chat_only("/v1/completions")
+        """Continue a text, piece by piece; see `Engine.complete_stream`. Raises as `chat` does."""
+        return self._texts().complete_stream(payload, context)
 
     async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
-        """Refuse, as `complete` does."""
-        raise self._chat_only("/v1/embeddings")
+        """Turn texts into vectors, where the provider does; see `Engine.embed`. Raises as `chat` does."""
+        # The library's own reading of base64 depends on the provider, so it is always asked for numbers.
+        fields = {name: value for name, value in payload.items() if name in EMBEDDING_FIELDS}
+        asked = self._library.aembedding(**fields, **self._place(), encoding_format="float")
+        answer = await self._within(asked, "total", self._bounds(context).total_seconds)
+        return read_vectors(answer.model_dump(), self._target, self.model, payload.get("encoding_format"))
 
-    def _chat_only(self, route: str) -> InvalidRequestError:
-        return InvalidRequestError(
-            f"{self._target} answers /v1/chat/completions only here, not {route}. Name a model of an embedded, ollama "
-            "or openai_compatible provider.",
-            param="model",
-        )
+    def _texts(self) -> OpenAICompatibleEngine:
+        """Return who continues texts; why not the library: docs/decisions/0014-litellm.md."""
+        if self._text_engine is None:
+            upstream = text_upstream_of(self._deployment, self._library, self._key, self._timeouts)
+            self._text_engine = OpenAICompatibleEngine(upstream, self._client)
+        return self._text_engine
 
     def _ask(self, payload: ChatObject, **more: Any) -> Coroutine[Any, Any, Any]:
         fields = {name: value for name, value in payload.items() if name in _FIELDS and value is not None}
         call: Coroutine[Any, Any, Any] = self._library.acompletion(
-            **{
-                **fields,
-                **more,
-                "model": f"{self.owner}/{self.model}",
-                "messages": payload["messages"],
-                "api_base": self._deployment.base_url,
-                "api_key": self._key.get_secret_value() if self._key else None,
-                "timeout": self._timeouts.total_seconds,
-                "max_retries": 0,  # who asks decides about another try
-                "num_retries": 0,
-            }
+            **{**fields, **more, **self._place(), "messages": payload["messages"]}
         )
         return call
+
+    def _place(self) -> dict[str, Any]:
+        """Return what every call of the library says: which model, where, with which key, for how long, how often."""
+        return {
+            "model": f"{self.owner}/{self.model}",
+            "api_base": self._deployment.base_url,
+            "api_key": self._key.get_secret_value() if self._key else None,
+            "timeout": self._timeouts.total_seconds,
+            "max_retries": 0,  # who asks decides about another try
+            "num_retries": 0,
+        }
 
     async def _within(self, work: Coroutine[Any, Any, Result], kind: str, seconds: float) -> Result:
         """Run a call of the library; its failures and its time-out become ours."""

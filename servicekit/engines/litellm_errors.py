@@ -9,6 +9,7 @@ import orjson
 from pydantic import SecretStr
 
 from servicekit.errors import (
+    InvalidRequestError,
     ServiceError,
     UpstreamBadResponseError,
     UpstreamTimeoutError,
@@ -35,6 +36,8 @@ def error_from_litellm(exc: Exception, target: Target, key: SecretStr | None) ->
     words = _own_words(str(getattr(exc, "message", None) or exc))
     if key is not None:
         words = words.replace(key.get_secret_value(), "***")
+    if type(exc).__name__ == "LiteLLMUnknownProvider":
+        return InvalidRequestError(f"{target} has no such route. Name a model that has it.", param="model")
     failed = _without_answer(type(exc).__name__, words, target)
     if failed is not None:
         return failed

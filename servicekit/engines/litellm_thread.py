@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import logging
 import os
 import threading
@@ -83,6 +84,7 @@ def _import_library() -> Any:  # noqa: ANN401 - see LiteLLMThread.start
     library.disable_hf_tokenizer_download = True  # to count tokens that the provider has counted
     library.disable_streaming_logging = True
     library.turn_off_message_logging = True
+    library.DEFAULT_MAX_RETRIES = 0  # embeddings take 0 for "as many as usual"
     library.drop_params = True  # a parameter that a provider lacks is no reason to refuse the request
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors are ours to tell, without keys
@@ -91,6 +93,10 @@ def _import_library() -> Any:  # noqa: ANN401 - see LiteLLMThread.start
 
 async def _close_connections(library: Any) -> None:  # noqa: ANN401 - see LiteLLMThread.start
     await library.close_litellm_async_clients()
+    for client in library.in_memory_llm_clients_cache.cache_dict.values():
+        close = getattr(client, "close", None)  # OpenAI's clients, which the library forgets
+        if inspect.iscoroutinefunction(close):
+            await close()
     library.in_memory_llm_clients_cache.flush_cache()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:

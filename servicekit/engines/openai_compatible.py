@@ -44,7 +44,7 @@ class Upstream:
     """Where an engine's answers come from.
 
     Attributes:
-        model: The model's name there; also what answers carry.
+        model: The model's name there; also what answers carry, see `answers_as`.
         base_url: Up to and including `/v1`.
         label: What error messages call it.
         api_key: Sent as `Authorization: Bearer`.
@@ -52,6 +52,7 @@ class Upstream:
         timeouts: Of each call; a request's deadline shortens the total.
         keeps_connections: Whether a connection is used for more than one call.
         is_ollama: Whether it is an Ollama, which must have pulled the model.
+        answers_as: What answers carry as `model`, if that is not `model`.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Upstream:
     timeouts: Timeouts = field(default_factory=Timeouts)
     keeps_connections: bool = True
     is_ollama: bool = False
+    answers_as: str | None = None
 
     def target(self, path: str) -> Target:
         """Return whom a call of this path goes to, as error messages name it."""
@@ -77,12 +79,12 @@ class OpenAICompatibleEngine:
     """
 
     def __init__(self, upstream: Upstream, client: HttpClient) -> None:
-        self.model = upstream.model
+        self.model = upstream.answers_as or upstream.model
         self.owner = urlsplit(upstream.base_url).hostname or "upstream"
         self.profile: ModelProfile | None = None
         self._upstream = upstream
         self._client = client
-        self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), upstream.model, self._explain_chat)
+        self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), self.model, self._explain_chat)
         self._completions = self._text_upstream("/completions", "choices")
         self._embeddings = self._text_upstream("/embeddings", "data")
 
@@ -139,10 +141,10 @@ class OpenAICompatibleEngine:
         return TextUpstream(self._client, self._upstream.target(path), self.model, items, self._explain)
 
     def _text_body(self, payload: ChatObject, fields: frozenset[str]) -> dict[str, Any]:
-        return {"model": self.model, **{name: value for name, value in payload.items() if name in fields}}
+        return {"model": self._upstream.model, **{name: value for name, value in payload.items() if name in fields}}
 
     def _body(self, payload: ChatObject) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, "messages": payload["messages"]}
+        body: dict[str, Any] = {"model": self._upstream.model, "messages": payload["messages"]}
         body.update((name, value) for name, value in payload.items() if name in self._upstream.fields)
         return body
 

@@ -155,7 +155,7 @@ class EngineRegistry:
             source = deployment.hub_reference
             return EmbeddedEngine(path, self._client, self._options, self._timeouts, source)
         if deployment.is_of_litellm:
-            return LiteLLMEngine(deployment, self._litellm, self._timeouts)
+            return LiteLLMEngine(deployment, self._litellm, self._client, self._timeouts)
         assert deployment.openai_url is not None  # models.json's loader insists on it  # noqa: S101
         upstream = Upstream(
             model=deployment.model,

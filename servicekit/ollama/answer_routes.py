@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -13,12 +13,12 @@ from fastapi.responses import ORJSONResponse, Response
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.docs import body_docs
 from servicekit.asgi.exchange import call_context
-from servicekit.context import CallContext
 from servicekit.engines.base import Engine
 from servicekit.engines.registry import EngineRegistry
-from servicekit.ollama.answers import AnswerWriter, embedded, with_calls
+from servicekit.ollama.answers import AnswerWriter, as_chat_chunks, as_completion, embedded, with_calls
 from servicekit.ollama.ndjson import Lines, in_ollamas_way, line_stream
 from servicekit.ollama.requests import ChatRequest, EmbedRequest, GenerateRequest
+from servicekit.openai.chat import ChatObject
 from servicekit.openai.chat import ChatRequest as OpenAIRequest
 from servicekit.validation import check_object, parse_body
 
@@ -31,6 +31,8 @@ def answer_routes(registry: EngineRegistry) -> APIRouter:
     async def generate(request: Request) -> Response:
         async def answer() -> Response:
             wanted = parse_body(await request.body(), GenerateRequest)
+            if wanted.is_continued:
+                return await _continue(request, registry.engine_for(wanted.model), wanted)
             payload = {"messages": wanted.messages(), **wanted.parameters()}
             return await _answer(request, registry.engine_for(wanted.model), payload, wanted.stream, is_chat=False)
 
@@ -80,13 +82,24 @@ async def _answer(
     check_object(payload, OpenAIRequest)
     context = call_context(request.scope)
     if is_stream:
-        return await line_stream(request, _lines(engine, payload, context, writer))
+        return await line_stream(request, _written(engine.chat_stream(payload, context), writer))
     answer = await until_disconnect(request.scope, request.receive, engine.chat(payload, context))
     return ORJSONResponse(with_calls(writer.whole(answer)))
 
 
-async def _lines(engine: Engine, payload: dict[str, Any], context: CallContext, writer: AnswerWriter) -> Lines:
-    async with aclosing(engine.chat_stream(payload, context)) as chunks:
+async def _continue(request: Request, engine: Engine, wanted: GenerateRequest) -> Response:
+    """Answer `raw` prompts and those with a `suffix`."""
+    payload, context, writer = wanted.completion_payload(), call_context(request.scope), AnswerWriter(is_chat=False)
+    if wanted.stream:
+        counted = {**payload, "stream_options": {"include_usage": True}}
+        chunks = as_chat_chunks(engine.complete_stream(counted, context))
+        return await line_stream(request, _written(chunks, writer))
+    answer = await until_disconnect(request.scope, request.receive, engine.complete(payload, context))
+    return ORJSONResponse(writer.whole(as_completion(answer)))
+
+
+async def _written(source: AsyncGenerator[ChatObject], writer: AnswerWriter) -> Lines:
+    async with aclosing(source) as chunks:
         async for chunk in chunks:
             line = writer.piece(chunk)
             if line is not None:

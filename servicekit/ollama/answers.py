@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -140,3 +141,23 @@ def embedded(answer: ChatObject, started_ns: int) -> dict[str, Any]:
         "load_duration": 0,
         "prompt_eval_count": (answer.get("usage") or {}).get("prompt_tokens", 0),
     }
+
+
+def as_completion(answer: ChatObject) -> ChatObject:
+    """Write a `text_completion` as the `chat.completion` that says the same."""
+    choices = [
+        {"message": {"role": "assistant", "content": choice.get("text")}, "finish_reason": choice.get("finish_reason")}
+        for choice in answer["choices"]
+    ]
+    return {**answer, "choices": choices}
+
+
+async def as_chat_chunks(source: AsyncGenerator[ChatObject]) -> AsyncGenerator[ChatObject]:
+    """Write the chunks of a `text_completion` as those of a conversation."""
+    async with aclosing(source) as chunks:
+        async for chunk in chunks:
+            choices = [
+                {"delta": {"content": choice.get("text")}, "finish_reason": choice.get("finish_reason")}
+                for choice in chunk["choices"]
+            ]
+            yield {**chunk, "choices": choices}

@@ -75,6 +75,20 @@ class GenerateRequest(_Answering):
     system: str | None = None
     #: Base64.
     images: list[str] | None = None
+    #: The prompt is continued as it is, without the model's chat template.
+    raw: bool = False
+    #: What comes after the gap that the answer fills; of models that can.
+    suffix: str = ""
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether a text is to be continued instead of a question answered."""
+        return bool(self.prompt) and (self.raw or bool(self.suffix))
+
+    def completion_payload(self) -> dict[str, Any]:
+        """Return OpenAI's completion request."""
+        more = {"suffix": self.suffix} if self.suffix else {}
+        return {"prompt": self.prompt, **more, **self.parameters()}
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the conversation that the prompt is."""

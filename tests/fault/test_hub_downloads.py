@@ -1,4 +1,4 @@
-"""Downloads from a loopback Hugging Face: whole, cut, gated, wrong, twice at once, on a full disk, without a network."""
+"""Downloads from a loopback Hugging Face: whole, cut, gated, wrong, twice at once, a full disk, no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from servicekit.errors import (
     ServiceError,
     UpstreamAuthError,
     UpstreamBadResponseError,
-    UpstreamUnreachableError,
 )
 from servicekit.http.client import HttpClient
 from tests.support.hub import FILE, REPOSITORY, TOKEN, Hub, reference, serving_hub
@@ -117,7 +116,8 @@ async def test_a_server_without_ranges_begins_anew(cache: Path) -> None:
 async def test_a_part_of_another_version_is_not_gone_on_with(cache: Path) -> None:
     """Its name says which file it is a part of."""
     old = part_file(reference().path, "0" * 64, 99)
-    await asyncio.to_thread(lambda: (old.parent.mkdir(parents=True), old.write_bytes(b"old")))
+    await asyncio.to_thread(old.parent.mkdir, parents=True)
+    await asyncio.to_thread(old.write_bytes, b"old")
     async with serving_hub(Hub(CONTENT)) as hub:
         await fetched(hub)
         assert hub.fetches == [""]
@@ -198,10 +198,6 @@ async def test_no_network_says_what_to_do(refused_url: str, monkeypatch: pytest.
     """At a start: one message with the place for the file, and exit code 2."""
     monkeypatch.setenv("HF_ENDPOINT", refused_url)
     async with HttpClient() as client:
-        with pytest.raises(UpstreamUnreachableError):
-            async with aclosing(download(reference(), client, {"HF_ENDPOINT": refused_url}, QUICK)) as moments:
-                async for _ in moments:
-                    pass
         with pytest.raises(ConfigurationError, match="cannot be reached") as caught:
             await fetch_at_start(reference(), client)
     assert f"fetch the file elsewhere, put it at {reference().path}, or write its path" in str(caught.value)

@@ -6,6 +6,7 @@ One event loop and one registry for the whole file: importing the library takes 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from servicekit.errors import (
 )
 from servicekit.http.client import HttpClient, Timeouts
 from servicekit.models import Deployment, ModelCatalog, ModelEntry, ModelsFile
-from servicekit.providers import LITELLM_PROVIDERS
+from servicekit.providers import LISTING_URLS, LITELLM_PROVIDERS, ONE_KEY_PROVIDERS, key_variable_of
 from tests.support.network import refusing_url
 from tests.support.scripted_upstream import Script, ScriptedUpstream
 from tests.support.scripts import (
@@ -81,7 +82,7 @@ class Asker:
     async def engine(self, url: str, **bounds: float) -> Engine:
         """Return a started engine for that address."""
         made = Deployment(provider=self.provider, model="llama-3", base_url=url, api_key_env="LOOPBACK_KEY")
-        engine = LiteLLMEngine(made, self._thread, Timeouts(**bounds))
+        engine = LiteLLMEngine(made, self._thread, HttpClient(), Timeouts(**bounds))
         await engine.start()
         return engine
 
@@ -236,7 +237,7 @@ async def test_start_names_the_variable_of_a_missing_key(
     for entry, variable in (({}, "GROQ_API_KEY"), ({"api_key_env": "MY_KEY"}, "MY_KEY")):
         deployment = Deployment.model_validate({"provider": "groq", "model": "llama-3", **entry})
         with pytest.raises(ConfigurationError, match=rf"'llama-3' of groq: {variable} is not set\. Set it"):
-            await LiteLLMEngine(deployment, thread).start()
+            await LiteLLMEngine(deployment, thread, HttpClient()).start()
 
 
 async def test_every_provider_we_name_is_one_of_the_librarys(thread: LiteLLMThread) -> None:
@@ -245,6 +246,22 @@ async def test_every_provider_we_name_is_one_of_the_librarys(thread: LiteLLMThre
     known = {str(getattr(provider, "value", provider)) for provider in library.provider_list}
     assert known >= LITELLM_PROVIDERS
     assert known - LITELLM_PROVIDERS == {"ollama", "custom", "vllm", "petals"}
+
+
+async def test_what_we_know_of_keys_and_addresses_is_the_librarys(
+    thread: LiteLLMThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the checks at start need not import it."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    library = await thread.start()
+    odd = {"cohere_chat", "text-completion-openai"}  # the library forgets to look for theirs
+    missing = {name: library.validate_environment(f"{name}/x")["missing_keys"] for name in ONE_KEY_PROVIDERS - odd}
+    assert missing == {name: [key_variable_of(name)] for name in missing}
+    own = {"anthropic", "openai", "openrouter"}
+    known = {name: library.get_llm_provider(f"{name}/x")[3] for name in LISTING_URLS if name not in own}
+    assert known == {name: url for name, url in LISTING_URLS.items() if name not in own}
 
 
 async def test_an_alias_falls_over_from_groq_to_another_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 from servicekit.engines.litellm_engine import LiteLLMEngine
 from servicekit.engines.litellm_thread import LiteLLMThread
 from servicekit.errors import ConfigurationError
+from servicekit.http.client import HttpClient
 from servicekit.models import Deployment
 
 
@@ -18,7 +19,7 @@ async def test_start_names_the_model_and_the_command_where_the_library_is_missin
     """One sentence, with what to type."""
     monkeypatch.setitem(sys.modules, "litellm", None)
     thread = LiteLLMThread()
-    engine = LiteLLMEngine(Deployment(provider="groq", model="llama-3"), thread)
+    engine = LiteLLMEngine(Deployment(provider="groq", model="llama-3"), thread, HttpClient())
     with pytest.raises(ConfigurationError, match=r"'llama-3' of groq: .* -r requirements-litellm\.lock"):
         await engine.start()
     await thread.close()
