@@ -62,8 +62,9 @@ class Workflows:
 
     async def __aexit__(self, *exc_info: object) -> None:
         loop = asyncio.get_running_loop()
-        with ThreadPoolExecutor(1) as executor:
-            await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+        executor = ThreadPoolExecutor(1)
+        await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+        executor.shutdown(wait=False)  # its thread has nothing more to do, and joining it would block the loop
         loop.set_default_executor(ThreadPoolExecutor())  # dbos had put its own there, and ended it
         await self._presence.end()
 
