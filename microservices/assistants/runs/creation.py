@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,6 +12,7 @@ from microservices.assistants.additions import add_messages, add_thread
 from microservices.assistants.objects.assistant import Assistant
 from microservices.assistants.objects.json_object import JsonObject
 from microservices.assistants.objects.run import Run, RunStatus
+from microservices.assistants.objects.run_event import RunEvent
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.runs import event_names
 from microservices.assistants.runs.crash_points import Reach
@@ -19,6 +21,14 @@ from microservices.assistants.runs.told import Told, numbered
 from microservices.assistants.store import assistants, run_events, runs, threads
 from microservices.assistants.store.database import Database
 from servicekit.ids import new_id
+
+
+class Created(NamedTuple):
+    """A run that was made, its thread, and its first events."""
+
+    thread: Thread
+    run: Run
+    events: list[RunEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +45,29 @@ class Creation:
     expires_after_seconds: int
     reach: Reach
 
-    async def run_on(self, owner: str, thread_id: str, new: NewRun) -> Run:
+    async def run_on(self, owner: str, thread_id: str, new: NewRun) -> Created:
         """Make a run on a thread that is there; raises as `RunEngine.create`."""
         async with self.database.write() as connection:
             thread = await threads.lock(connection, owner, thread_id)
             return await self._insert(connection, thread, new, [])
 
-    async def with_thread(self, owner: str, new_thread: NewThread, new: NewRun) -> tuple[Thread, Run]:
+    async def with_thread(self, owner: str, new_thread: NewThread, new: NewRun) -> Created:
         """Make a thread and a run on it."""
         async with self.database.write() as connection:
             thread = await add_thread(connection, owner, new_thread)
-            run = await self._insert(connection, thread, new, [(event_names.THREAD_CREATED, thread.to_json())])
-        return thread, run
+            return await self._insert(connection, thread, new, [(event_names.THREAD_CREATED, thread.to_json())])
 
-    async def _insert(self, connection: AsyncConnection, thread: Thread, new: NewRun, told: list[Told]) -> Run:
+    async def _insert(self, connection: AsyncConnection, thread: Thread, new: NewRun, told: list[Told]) -> Created:
         assistant = await assistants.get(connection, thread.owner, new.assistant_id)
         run = self._made_run(assistant, thread, new)
         await runs.insert(connection, run)
         await add_messages(connection, thread.owner, thread, new.additional_messages)
         shown = run.to_json()
         told = [*told, (event_names.RUN_CREATED, shown), (event_names.of_run(RunStatus.QUEUED), shown)]
-        await run_events.append(connection, run.id, numbered(told, 0))
+        events = numbered(told, 0)
+        await run_events.append(connection, run.id, events)
         self.reach("in_create")
-        return run
+        return Created(thread, run, events)
 
     def _made_run(self, assistant: Assistant, thread: Thread, new: NewRun) -> Run:
         now = int(time.time())

@@ -13,7 +13,7 @@ from microservices.assistants.objects.run import ACTIVE, Run, RunStatus
 from microservices.assistants.objects.run_event import RunEvent
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.runs.crash_points import killer
-from microservices.assistants.runs.creation import Creation
+from microservices.assistants.runs.creation import Created, Creation
 from microservices.assistants.runs.ending import end_run
 from microservices.assistants.runs.engine import Submitted
 from microservices.assistants.runs.following import follow
@@ -38,6 +38,8 @@ _INTERNAL: Final = {
 }
 #: How long a stopping process waits for what it is at work at to let go.
 _LET_GO_SECONDS = 5.0
+#: After so long, a turn that was started and did not begin here has begun elsewhere: followers read the table.
+_SHOWN_SECONDS = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -92,17 +94,15 @@ class DurableEngine:
 
     async def create(self, owner: str, thread_id: str, new: NewRun) -> Run:
         """Make a run on a thread and start it."""
-        run = await self._creation.run_on(owner, thread_id, new)
-        self._reach("after_create")
-        self._start_or_wait(run.id, run.id)
-        return run
+        created = await self._creation.run_on(owner, thread_id, new)
+        self._begin(created)
+        return created.run
 
     async def create_with_thread(self, owner: str, thread: NewThread, new: NewRun) -> tuple[Thread, Run]:
         """Make a thread and a run on it, and start the run."""
-        made, run = await self._creation.with_thread(owner, thread, new)
-        self._reach("after_create")
-        self._start_or_wait(run.id, run.id)
-        return made, run
+        created = await self._creation.with_thread(owner, thread, new)
+        self._begin(created)
+        return created.thread, created.run
 
     async def cancel(self, owner: str, thread_id: str, run_id: str) -> Run:
         """End a run for its owner, then stop its work; work elsewhere ends by itself."""
@@ -156,6 +156,13 @@ class DurableEngine:
             with suppress(LostRaceError):
                 await end_run(self._journals, run, RunStatus.FAILED, self._reach, _INTERNAL)
 
+    def _begin(self, created: Created) -> None:
+        """Start a run's first turn; who follows it here needs no database for its first events."""
+        self._reach("after_create")
+        if self._free > 0:
+            self._journals.show(created.run.id, created.events)
+        self._start_or_wait(created.run.id, created.run.id)
+
     def _start_or_wait(self, run_id: str, turn_id: str) -> None:
         """Start a turn here, without waiting, if there is room; else leave the run queued for whoever has some."""
         if run_id in self._starts or run_id in self._turns:
@@ -171,6 +178,7 @@ class DurableEngine:
             await self._workflows.start(run_id, turn_id)
         except DATABASE_FAILURES:
             _log.exception("run %s could not be started; the sweep will try again", run_id)
+        asyncio.get_running_loop().call_later(_SHOWN_SECONDS, self._journals.close_shown, run_id)
 
     @property
     def _free(self) -> int:
@@ -212,7 +220,8 @@ class DurableEngine:
             queued = await runs.with_status(connection, {RunStatus.QUEUED}, wanted)
         self._has_backlog = len(queued) >= wanted
         for run in queued:
-            self._start_or_wait(run.id, await self._turn_id(run.id))
+            if run.id not in self._starts and run.id not in self._turns:
+                self._start_or_wait(run.id, await self._turn_id(run.id))
 
     async def _expire(self) -> None:
         """End the runs whose time is over."""

@@ -34,7 +34,7 @@ class Journal:
 
     Args:
         run_id: Whose events.
-        attempt: Of the run, while this journal may write.
+        attempt: Of the run, while this journal may write; 0: not yet.
         last_number: Of the events that the table has; the next one's is above it.
         changes: Who is told that there is more.
     """
@@ -56,6 +56,11 @@ class Journal:
         self._inserted: set[str] = set()
 
     @property
+    def last_number(self) -> int:
+        """The number of the last event."""
+        return self._last_number
+
+    @property
     def is_dirty(self) -> bool:
         """Whether something is not in the database yet."""
         return bool(self._unwritten or self._rows)
@@ -69,6 +74,16 @@ class Journal:
     def floor(self) -> int:
         """All events with higher numbers are in memory."""
         return self._floor
+
+    def begin(self, attempt: int) -> None:
+        """Let a journal that only showed a run's first events write from now on."""
+        self.attempt = attempt
+
+    def show(self, events: Sequence[RunEvent]) -> None:
+        """Keep events in memory that the table has, from the run's first one on."""
+        self._last_number = events[-1].number
+        self._floor = 0
+        self._keep(events)
 
     def tell(self, *told: Told) -> None:
         """Tell events to the followers now; they are written with the next write."""

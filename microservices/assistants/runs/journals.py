@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.run import RunStatus
+from microservices.assistants.objects.run_event import RunEvent
 from microservices.assistants.runs.changes import Changes
 from microservices.assistants.runs.journal import Journal, JournalWrite
 from microservices.assistants.runs.told import Told
@@ -93,6 +94,18 @@ class Journals:
     def add(self, journal: Journal) -> None:
         """Let a run's events be written here from now on."""
         self._open[journal.run_id] = journal
+
+    def show(self, run_id: str, events: Sequence[RunEvent]) -> None:
+        """Show a run's first events to followers here until its turn begins."""
+        journal = Journal(run_id, 0, 0, self.changes)
+        self.add(journal)
+        journal.show(events)
+
+    def close_shown(self, run_id: str) -> None:
+        """End what `show` began, if no turn has begun here."""
+        journal = self._open.get(run_id)
+        if journal is not None and not journal.attempt:
+            self.close(journal)
 
     def close(self, journal: Journal) -> None:
         """End it; what is not written will not be."""

@@ -14,6 +14,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from microservices.assistants.objects.json_object import JsonObject
 from microservices.assistants.objects.run import Run, RunStatus
 from microservices.assistants.objects.run_step import RunStep
@@ -87,6 +89,7 @@ class Turn:
                 self._asking.cancel()
             if self._journal is not None:
                 self._journals.close(self._journal)
+            self._journals.close_shown(self.run_id)
 
     async def _begin(self) -> Conversation | None:
         """Take the run and read what it is about; None: there is nothing to do."""
@@ -99,23 +102,32 @@ class Turn:
                 "started_at": run.started_at or int(time.time()),
                 "attempts": run.attempts + 1,
             }
-            is_first = run.status is RunStatus.QUEUED
             if not await runs.update_if(connection, run.id, {run.status}, changes, run.attempts):
                 return None
-            begun = replace(run, **changes)
-            number = await run_events.last_number(connection, run.id) + (0 if is_first else NUMBER_GAP)
-            journal = Journal(run.id, begun.attempts, number, self._journals.changes)
-            told: list[Told] = [(event_names.of_run(RunStatus.IN_PROGRESS), begun.to_json())]
-            if not is_first:
-                told = [*await close_leftovers(connection, run, RunStatus.FAILED, _INTERRUPTED), *told]
+            conversation, journal, told = await self._taken(connection, run, replace(run, **changes))
             writing = journal.begin_write()
             await writing.write(connection, told)
-            steps = await run_steps.of_run(connection, run.id)
-            thread = await messages.recent(connection, run.thread_id, _message_limit(run, steps))
+        journal.begin(conversation.run.attempts)
         self._journal = journal
         self._journals.add(journal)
         writing.end(is_committed=True)
-        return Conversation(begun, thread, steps)
+        return conversation
+
+    async def _taken(
+        self, connection: AsyncConnection, before: Run, run: Run
+    ) -> tuple[Conversation, Journal, list[Told]]:
+        """Read what a run that was just taken is about, and close what an attempt before this one left open."""
+        told: list[Told] = [(event_names.of_run(RunStatus.IN_PROGRESS), run.to_json())]
+        is_first = before.status is RunStatus.QUEUED
+        if not is_first:
+            told = [*await close_leftovers(connection, before, RunStatus.FAILED, _INTERRUPTED), *told]
+        steps = await run_steps.of_run(connection, run.id)
+        thread = await messages.recent(connection, run.thread_id, _message_limit(run, steps))
+        journal = self._journals.get(run.id)
+        if journal is None or journal.attempt or steps or not is_first:
+            number = await run_events.last_number(connection, run.id) + (0 if is_first else NUMBER_GAP)
+            journal = Journal(run.id, run.attempts, number, self._journals.changes)
+        return Conversation(run, thread, steps), journal, told
 
     async def _answer(self, conversation: Conversation, journal: Journal) -> None:
         run = conversation.run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 
 from sqlalchemy import event, make_url
 from sqlalchemy.engine import URL
@@ -12,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from microservices.assistants.store.sqlite_connection import connect
 from servicekit.environment import PROJECT_ROOT
 
 #: How long a writer waits for another process's write, in milliseconds.
@@ -93,7 +95,12 @@ def with_driver(url: str) -> URL:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=_POOL_SIZE, pool_timeout=_POOL_WAIT_SECONDS)
+    engine = create_async_engine(
+        url,
+        async_creator=partial(connect, str(url.database)),
+        pool_size=_POOL_SIZE,
+        pool_timeout=_POOL_WAIT_SECONDS,
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: DBAPIConnection, _: object) -> None:
