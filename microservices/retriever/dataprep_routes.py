@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import FastAPI, Request
-from starlette.datastructures import UploadFile
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import FormData, UploadFile
 
 from microservices.retriever.library import File, Library
 from microservices.retriever.schemas import DeleteRequest, IngestRequest
@@ -66,14 +67,21 @@ async def _files_of(request: Request) -> list[File]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         given = parse_body(await request.body(), IngestRequest)
         return [File(_checked_name(item.name), item.text.encode("utf-8", "replace")) for item in given.documents]
-    async with request.form() as form:
-        if "link_list" in form:
-            raise InvalidRequestError("link_list: links are not fetched here; send the files.", param="link_list")
-        uploads = [item for item in form.getlist(_FILES) if isinstance(item, UploadFile)]
-        if not uploads:
-            message = f"{_FILES}: no file was sent; send a form with one or more, such as `curl -F {_FILES}=@guide.md`."
-            raise InvalidRequestError(message, param=_FILES)
-        return [File(_checked_name(item.filename or ""), await item.read()) for item in uploads]
+    try:
+        async with request.form() as form:
+            return await _files_in(form)
+    except FormParserError as exc:
+        raise InvalidRequestError(f"The request's form cannot be read: {exc}.") from exc
+
+
+async def _files_in(form: FormData) -> list[File]:
+    if "link_list" in form:
+        raise InvalidRequestError("link_list: links are not fetched here; send the files.", param="link_list")
+    uploads = [item for item in form.getlist(_FILES) if isinstance(item, UploadFile)]
+    if not uploads:
+        message = f"{_FILES}: no file was sent; send a form with one or more, such as `curl -F {_FILES}=@guide.md`."
+        raise InvalidRequestError(message, param=_FILES)
+    return [File(_checked_name(item.filename or ""), await item.read()) for item in uploads]
 
 
 def _checked_name(name: str) -> str:

@@ -68,10 +68,7 @@ class Store:
         try:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self._place, timeout=_BUSY_SECONDS, check_same_thread=False)
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._migrate()
+            self._connection = _connected(self._place)
         except (OSError, sqlite3.Error) as exc:
             raise ConfigurationError(
                 f"RETRIEVER_DATA_DIR: the index {self._place} cannot be used ({exc}). Name a folder that can be "
@@ -191,12 +188,25 @@ class Store:
         except sqlite3.Error as exc:
             raise InternalError(f"The retriever's index {self._place} cannot be used: {exc}.") from exc
 
-    def _migrate(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(f"it has version {version}, and this retriever writes version {_VERSION}")
-        if version == 0:
-            self._connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+
+def _connected(place: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(place, timeout=_BUSY_SECONDS, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA journal_mode = WAL")
+        _migrate(connection)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, _VERSION):
+        raise sqlite3.DatabaseError(f"it has version {version}, and this retriever writes version {_VERSION}")
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 def _put(connection: sqlite3.Connection, document: NewDocument) -> None:
