@@ -7,6 +7,7 @@ The second of two that start at once waits and finds the work done; whoever is k
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -18,6 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from microservices.assistants.store.database import Database
 from microservices.assistants.store.migrations import HEAD
 from servicekit.errors import ConfigurationError
+
+_log = logging.getLogger(__name__)
 
 #: Not alembic's default: the database may be shared with an application that uses alembic, too.
 VERSION_TABLE = "assistants_schema_version"
@@ -68,6 +71,7 @@ async def _wait_for_others(connection: AsyncConnection, *, is_sqlite: bool) -> N
 
 
 def _upgrade(connection: Connection, url: URL) -> None:
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its plug-ins
     # Not needed where the schema is up to date, and slow to import.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -83,6 +87,7 @@ def _upgrade(connection: Connection, url: URL) -> None:
             f"those up to {HEAD}. Start the newer version, or give another DATABASE_URL."
         )
     command.upgrade(config, HEAD)
+    _log.info("database %s: schema %s, before: %s", shown(url), HEAD, found or "none")
 
 
 def shown(url: URL) -> str:
