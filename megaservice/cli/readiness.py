@@ -11,20 +11,22 @@ from megaservice.cli.services import Service
 _ANSWER_TIMEOUT_SECONDS = 4.0
 #: How the reason begins where there is no server yet.
 NO_ANSWER = "nothing answers on"
+#: In the reason of a server that listens, but does not serve yet.
+NO_ANSWER_YET = "does not answer within"
 
 
-def why_not_ready(service: Service) -> str | None:
+def why_not_ready(service: Service, timeout_seconds: float = _ANSWER_TIMEOUT_SECONDS) -> str | None:
     """Ask `GET /ready` once; return None if the service is ready, else the reason in one sentence.
 
     The connection goes straight to the service, whatever proxy the environment names.
     """
-    connection = http.client.HTTPConnection(service.address, service.port, timeout=_ANSWER_TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(service.address, service.port, timeout=timeout_seconds)
     try:
         connection.request("GET", "/ready")
         response = connection.getresponse()
         return None if response.status == http.client.OK else _reason(response.status, response.read())
     except TimeoutError:
-        return f"{service.url}/ready does not answer within {_ANSWER_TIMEOUT_SECONDS:g} s"
+        return f"{service.url}/ready {NO_ANSWER_YET} {timeout_seconds:g} s"
     except (OSError, http.client.HTTPException):
         return f"{NO_ANSWER} {service.url} yet"
     finally:

@@ -23,6 +23,8 @@ _POLL_SECONDS = 0.05
 #: After a failure, what the other services still get, so that all that is wrong is told at once.
 _GRACE_SECONDS = 5.0
 _SHOWN_LOG_LINES = 15
+#: For the answer of a service that loads a model while another one is being downloaded.
+_HASTY_SECONDS = 0.3
 _EXIT_CONFIGURATION = 2
 
 
@@ -107,11 +109,13 @@ def wait_until_ready(run_dir: RunDir, start: Start, timeout_seconds: float, note
     supervisor = Supervisor(run_dir)
     while waiting:
         processes = supervisor.processes()
-        if notes.downloads_go_on() and not has_failed:
+        downloads = notes.downloads_go_on()
+        if downloads and not has_failed:
             deadline = max(deadline, time.monotonic() + timeout_seconds)
         timed_out = time.monotonic() > deadline
         for wait in list(waiting):
-            if not wait.is_over(processes.get(wait.service.name), timed_out=timed_out):
+            process = processes.get(wait.service.name)
+            if not wait.is_over(process, timed_out=timed_out, is_hasty=downloads):
                 continue
             waiting.remove(wait)
             if wait.problem is not None:
@@ -133,8 +137,14 @@ class _Wait:
         self.reason: str | None = None
         self._pids: set[int] = set()
 
-    def is_over(self, process: ProcessInfo | None, *, timed_out: bool) -> bool:
-        """Look once."""
+    def is_over(self, process: ProcessInfo | None, *, timed_out: bool, is_hasty: bool = False) -> bool:
+        """Look once.
+
+        Args:
+            process: As supervisord sees it.
+            timed_out: Whether this is the last look.
+            is_hasty: Whether a service that is silent is left soon, since there is a download to show.
+        """
         if process is None or not _will_run(process):
             self.problem = _why_ended(process)
             return True
@@ -142,7 +152,7 @@ class _Wait:
         if len(self._pids) > _MAX_STARTS:
             self.problem = f"it keeps crashing ({_MAX_STARTS} times so far)"
             return True
-        self.reason = why_not_ready(self.service)
+        self.reason = why_not_ready(self.service, *([_HASTY_SECONDS] if is_hasty else []))
         self.problem = self.reason if timed_out else None
         return self.reason is None or timed_out
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from megaservice.cli.readiness import NO_ANSWER
+from megaservice.cli.readiness import NO_ANSWER, NO_ANSWER_YET
 from servicekit.engines.hub_progress import Progress, bar, running_downloads
 
 #: So long nothing is said of a service that is not ready: most become it.
@@ -33,6 +33,7 @@ class WaitingNotes:
         self._said: set[tuple[str, str]] = set()
         self._looked_at = self._drawn_at = 0.0
         self._has_open_line = False
+        self._saw_download = False
 
     def not_ready(self, reasons: Mapping[str, str]) -> None:
         """Say why services are not ready, once they have said the same for a while.
@@ -44,21 +45,25 @@ class WaitingNotes:
         for name, reason in reasons.items():
             known, since = self._since.get(name, ("", now))
             self._since[name] = (reason, since if known == reason else now)
-            is_telling = name not in _MIRRORS and not reason.startswith(NO_ANSWER)
-            if is_telling and now - self._since[name][1] >= _QUIET_SECONDS and (name, reason) not in self._said:
+            is_telling = NO_ANSWER not in reason and NO_ANSWER_YET not in reason
+            if (
+                name not in _MIRRORS
+                and is_telling
+                and now - self._since[name][1] >= _QUIET_SECONDS
+                and (name, reason) not in self._said
+            ):
                 self._said.add((name, reason))
                 self.line(f"{name:<8} waits: {reason}")
 
     def downloads_go_on(self) -> bool:
         """Look whether a model is being fetched, and show how far it is."""
         now = time.monotonic()
-        if now - self._looked_at < _LOOK_SECONDS:
-            return False
-        self._looked_at = now
-        downloads = running_downloads()
-        if downloads:
+        if now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            downloads = running_downloads()
+            self._saw_download = bool(downloads)
             self._draw(downloads, now)
-        return bool(downloads)
+        return self._saw_download
 
     def line(self, text: str) -> None:
         """Write a line, below a bar that may stand there."""
@@ -73,6 +78,8 @@ class WaitingNotes:
             self._has_open_line = False
 
     def _draw(self, downloads: Mapping[str, Progress], now: float) -> None:
+        if not downloads:
+            return
         if self._is_terminal:
             shown = "; ".join(bar(name, progress) for name, progress in downloads.items())
             self._screen.write(f"\r{shown}\x1b[K")

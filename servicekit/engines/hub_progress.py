@@ -40,6 +40,8 @@ class Progress:
     sha256: str | None = None
 
     def __str__(self) -> str:
+        if not self.total and not self.completed:
+            return ""
         if not self.total:
             return f"{megabytes(self.completed)} MB"
         share = 100 * self.completed // self.total
@@ -59,20 +61,22 @@ class ProgressReport:
         self._screen = screen or sys.stderr
         self._has_bar = self._screen.isatty()
         self._shown_at = 0.0
+        self._status = ""
         self._is_line_open = False
 
     def show(self, progress: Progress) -> None:
-        """Tell of a moment, unless the last one was a moment ago."""
+        """Tell of a moment, unless the last one was a moment ago and of the same kind."""
         now = time.monotonic()
-        if self._shown_at and now - self._shown_at < (_BAR_SECONDS if self._has_bar else _LINE_SECONDS):
+        pause = _BAR_SECONDS if self._has_bar else _LINE_SECONDS
+        if progress.status == self._status and now - self._shown_at < pause:
             return
-        self._shown_at = now
+        self._shown_at, self._status = now, progress.status
         if self._has_bar:
             self._screen.write(f"\r{bar(self._name, progress)}\x1b[K")
             self._screen.flush()
             self._is_line_open = True
         else:
-            _log.info("%s: %s %s", self._name, progress.status, progress)
+            _log.info("%s", f"{self._name}: {progress.status} {progress}".rstrip())
 
     def end(self) -> None:
         """Leave the terminal on a new line."""
@@ -84,7 +88,7 @@ class ProgressReport:
 def bar(name: str, progress: Progress) -> str:
     """Return one line: the name, a bar and the numbers."""
     if not progress.total:
-        return f"{name}: {progress.status} {progress}"
+        return f"{name}: {progress.status} {progress}".rstrip()
     done = min(_BAR_CHARS, _BAR_CHARS * progress.completed // progress.total)
     return f"{name} [{'#' * done}{'.' * (_BAR_CHARS - done)}] {progress}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator
@@ -30,7 +31,10 @@ class Hub:
         tells_checksum: Whether its headers say a checksum at all.
         has_ranges: Whether the storage goes on where it is asked to.
         announced: The size that the headers tell; the true one if None.
-        pause_seconds: Between two blocks of the storage.
+        pause_seconds: After each block of 64 KiB.
+        files: The names in its list.
+        url: Its address.
+        server: What plays it.
     """
 
     content: bytes
@@ -40,6 +44,7 @@ class Hub:
     tells_checksum: bool = True
     has_ranges: bool = True
     announced: int | None = None
+    pause_seconds: float = 0.0
     files: tuple[str, ...] = (FILE, "tiny-q8_0.gguf", "README.md")
     url: str = ""
     server: ScriptedUpstream = field(init=False)
@@ -80,6 +85,7 @@ class Hub:
         stop = self.cuts_after.pop(0) if self.cuts_after else len(body)
         for offset in range(0, min(stop, len(body)), _BLOCK_BYTES):
             await reply.write(body[offset : min(offset + _BLOCK_BYTES, stop)])
+            await asyncio.sleep(self.pause_seconds)
         if stop < len(body):
             reply.cut()
 
