@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import PurePosixPath
 from typing import Literal, get_args
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import ORJSONResponse
 from pydantic import BaseModel
+from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response, StreamingResponse
 
@@ -83,7 +85,7 @@ async def create(request: Request) -> ORJSONResponse:
     """Take a file; it is searched once it is in a vector store."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise InvalidRequestError("Files come as multipart/form-data, with the parts 'file' and 'purpose'.")
-    async with request.form(max_files=1, max_fields=16) as form:
+    async with _form_of(request) as form:
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise InvalidRequestError("file: this part is required, with a file name.", param="file")
@@ -134,6 +136,19 @@ async def delete(request: Request, file_id: str) -> ORJSONResponse:
     async with database_of(request).write() as connection:
         await files.delete(connection, owner_of(request), file_id)
     return ORJSONResponse({"id": file_id, "object": "file", "deleted": True})
+
+
+@asynccontextmanager
+async def _form_of(request: Request) -> AsyncGenerator[FormData]:
+    """Give the parts of a request's body; a large file waits on the disk."""
+    try:
+        form = await request.form(max_files=1, max_fields=16)
+    except FormParserError as exc:
+        raise InvalidRequestError(f"The request's body is no multipart form: {exc}.") from exc
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def _store(database: Database, file: File, upload: UploadFile) -> None:
