@@ -75,9 +75,11 @@ class ScriptedUpstream:
 
     Args:
         scripts: At least one.
+        port: Where it listens, if others must know that before it is there.
     """
 
-    def __init__(self, *scripts: Script) -> None:
+    def __init__(self, *scripts: Script, port: int = 0) -> None:
+        self._wanted_port = port
         self._scripts = list(scripts)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,7 +94,7 @@ class ScriptedUpstream:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", self._wanted_port)
         return self
 
     async def __aexit__(
