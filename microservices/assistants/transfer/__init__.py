@@ -1,0 +1,1 @@
+"""Leave and arrive: all that is kept as JSON lines, and back."""
