@@ -86,10 +86,10 @@ class AssistantsSettings(ServiceSettings):
         validation_alias="ASSISTANTS_EVENTS_KEPT_HOURS",
         description="For how long the stream of an ended run can be read again.",
     )
-    crash_at: str = Field(
-        "",
-        validation_alias="ASSISTANTS_CRASH_AT",
-        description="For tests alone: the point of a run's life at which the process kills itself.",
+    crash_file: Path | None = Field(
+        None,
+        validation_alias="ASSISTANTS_CRASH_FILE",
+        description="For tests alone: names the point of a run's life at which the process kills itself.",
     )
     max_file_bytes: int = Field(
         64_000_000,

@@ -124,7 +124,9 @@ class AnswerWriter:
         message = self._message or self._open_message()
         block: JsonObject = {"value": text}
         if annotations or not self._texts:
-            block["annotations"] = annotations
+            # SDKs put the annotations of several deltas together by their index.
+            known = len(self._annotations)
+            block["annotations"] = [{"index": known + number, **item} for number, item in enumerate(annotations)]
         self._texts.append(text)
         self._annotations += annotations
         content = [{"index": 0, "type": "text", "text": block}]

@@ -66,7 +66,7 @@ class DurableEngine:
     ) -> None:
         self._database = database
         self._limits = limits or RunLimits.of(settings)
-        self._reach = killer(settings.crash_at)
+        self._reach = killer(settings.crash_file)
         self._journals = Journals(database)
         self._tools = Tools(self._journals, gateway, search, self._limits, self._reach)
         self._creation = Creation(database, self._limits.expires_after_seconds, self._reach)

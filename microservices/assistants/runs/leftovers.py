@@ -78,7 +78,8 @@ async def _content_so_far(connection: AsyncConnection, run_id: str, message: Mes
         if delta["id"] == message.id:
             block = delta["delta"]["content"][0]["text"]
             texts.append(block["value"])
-            annotations += block.get("annotations") or ()
+            for item in block.get("annotations") or ():
+                annotations.append({name: value for name, value in item.items() if name != "index"})
     return [text_block("".join(texts), annotations)] if texts else []
 
 

@@ -272,6 +272,7 @@ class Turn:
         async with self._journals.change(self._journal, {RunStatus.IN_PROGRESS}, changes) as change:
             change.told += told
             change.told.append((event_names.of_run(changes["status"]), replace(run, **changes).to_json()))
+            self._tools.reach("in_finalise")
 
 
 def _message_limit(run: Run, steps: Sequence[RunStep]) -> int:
