@@ -16,6 +16,7 @@ from servicekit.errors import InvalidRequestError, UpstreamBadResponseError, Ups
 from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.http.upstream_errors import error_from_answer
 from servicekit.openai.answers import decode_object
+from servicekit.secret_mask import known_secrets
 
 _CONNECT_SECONDS = 2.0
 #: A service that failed is not asked again by every question.
@@ -52,6 +53,7 @@ class Embedder:
         self._model = model
         self._headers = {"content-type": "application/json"}
         if api_key is not None:
+            known_secrets().add(api_key.get_secret_value())  # an error may repeat it
             self._headers["authorization"] = f"Bearer {api_key.get_secret_value()}"
         self._failure: UpstreamError | None = None
         self._failed_at = 0.0
