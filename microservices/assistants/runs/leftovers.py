@@ -78,8 +78,9 @@ async def _content_so_far(connection: AsyncConnection, run_id: str, message: Mes
         if delta["id"] == message.id:
             block = delta["delta"]["content"][0]["text"]
             texts.append(block["value"])
-            for item in block.get("annotations") or ():
-                annotations.append({name: value for name, value in item.items() if name != "index"})
+            annotations += ({**item} for item in block.get("annotations") or ())
+    for item in annotations:
+        item.pop("index")  # theirs in the stream; in the message they stand in their order
     return [text_block("".join(texts), annotations)] if texts else []
 
 
