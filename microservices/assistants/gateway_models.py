@@ -16,8 +16,6 @@ from servicekit.http.upstream_errors import error_from_answer
 _log = logging.getLogger(__name__)
 #: How old the list may be: whoever adds a model or a pipeline wants to use it.
 _LIST_SECONDS = 5.0
-#: How old it may be where it does not have a name.
-_FRESH_SECONDS = 1.0
 _TIMEOUTS = Timeouts(connect_seconds=1.0, first_byte_seconds=2.0, idle_seconds=2.0, total_seconds=2.0)
 
 
@@ -28,12 +26,16 @@ class GatewayModels:
         http: The process's connection pool.
         gateway_url: Up to `/v1`.
         headers: With the gateway's key, if it wants one.
+        fresh_seconds: How old the list may be where it does not have a name.
     """
 
-    def __init__(self, http: HttpClient, gateway_url: str, headers: Mapping[str, str]) -> None:
+    def __init__(
+        self, http: HttpClient, gateway_url: str, headers: Mapping[str, str], fresh_seconds: float = 1.0
+    ) -> None:
         self._http = http
         self._target = Target("the gateway", f"{gateway_url.rstrip('/')}/models")
         self._headers = headers
+        self._fresh_seconds = fresh_seconds
         self._names: list[str] = []
         self._asked_at: float | None = None
         self._asking = asyncio.Lock()
@@ -47,7 +49,7 @@ class GatewayModels:
         """
         if name in await self._list(_LIST_SECONDS) or not self._names:
             return
-        known = await self._list(_FRESH_SECONDS)
+        known = await self._list(self._fresh_seconds)
         if known and name not in known:
             raise ModelNotFoundError(name, known)
 

@@ -34,8 +34,8 @@ async def _make_one_of_each(client: httpx.AsyncClient) -> dict[str, str]:
     await finished_run(client, thread_id, run_id)
     steps = (await client.get(f"/v1/threads/{thread_id}/runs/{run_id}/steps")).json()
     messages = (await client.get(f"/v1/threads/{thread_id}/messages")).json()
-    upload = {"file": ("a.txt", b"cheese"), "purpose": (None, "assistants")}
-    file_id = (await client.post("/v1/files", files=upload)).json()["id"]
+    upload = {"file": ("a.txt", b"cheese")}
+    file_id = (await client.post("/v1/files", files=upload, data={"purpose": "assistants"})).json()["id"]
     store_id = (await make(client, "/v1/vector_stores", name="s"))["id"]
     batch = await make(client, f"/v1/vector_stores/{store_id}/file_batches", file_ids=[file_id])
     return {

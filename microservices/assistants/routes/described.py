@@ -12,6 +12,8 @@ from microservices.assistants.requests.body import RequestModel
 from microservices.assistants.requests.query import INCLUDED_CONTENT
 from servicekit.asgi.docs import body_docs
 
+#: One event of a stream, by its fields.
+_EVENT = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 #: What rows have and the API does not show.
 _HIDDEN = frozenset({"owner", "attempts"})
 
@@ -111,7 +113,7 @@ def described(
         more["requestBody"]["required"] = needs_body
     if query:
         more["parameters"] = [parameter.to_json() for parameter in query]
-    responses: dict[int | str, Any] = {status: {"model": ErrorBody} for status in (400, 401, 404)}
+    responses: dict[int | str, Any] = {"4XX": {"model": ErrorBody, "description": "The request cannot be served"}}
     if is_stream:
-        responses[200] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+        responses[200] = {"content": {"text/event-stream": {"schema": _EVENT}}}
     return {"summary": summary, "response_model": answer, "responses": responses, "openapi_extra": more}

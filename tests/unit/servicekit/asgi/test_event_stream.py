@@ -42,11 +42,12 @@ class _Source:
             self.is_closed = True
 
 
-def _app(source: _Source) -> ExchangeMiddleware:
+def _app(source: _Source, error_name: str = "") -> ExchangeMiddleware:
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         await request.body()
-        response = await open_event_stream(request.scope, request.receive, source.events, {"x-model": "m"})
+        headers = {"x-model": "m"}
+        response = await open_event_stream(scope, request.receive, source.events, headers, error_name=error_name)
         await response(scope, receive, send)
 
     return ExchangeMiddleware(ErrorBoundary(route), HttpMetrics())
@@ -104,6 +105,14 @@ async def test_stream_that_fails_later_ends_with_one_error_event_and_no_done() -
     assert b"[DONE]" not in conversation.body
     assert conversation.is_complete
     assert source.is_closed
+
+
+async def test_stream_names_its_error_event_where_an_api_has_a_name_for_it() -> None:
+    """The Assistants API's clients see a failure only in an event called `error`."""
+    source, conversation = _Source(FIRST, UpstreamTimeoutError("the database fell silent")), Conversation()
+    await conversation.run(_app(source, error_name="error"))
+    event = conversation.body.removeprefix(FIRST)
+    assert event.startswith(b'event: error\ndata: {"error":{"message":"the database fell silent"')
 
 
 async def test_stream_that_breaks_unexpectedly_tells_no_inner_detail() -> None:
