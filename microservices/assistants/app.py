@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
-from microservices.assistants.database_health import database_problem
+from microservices.assistants.database_health import database_problem, install_database_errors
 from microservices.assistants.gateway_models import GatewayModels
 from microservices.assistants.routes.assistants import assistant_routes
 from microservices.assistants.routes.files import file_routes
@@ -64,6 +64,7 @@ def create_app(settings: AssistantsSettings) -> FastAPI:
         return [problem] if problem else []
 
     app = create_service_app(INFO, _unlimited(settings), lifespan, readiness, layers=[_limits(settings)])
+    install_database_errors(app, database)
     app.state.database, app.state.models, app.state.has_keys = database, models, bool(settings.api_keys)
     for router in _routers():
         app.include_router(router, prefix="/v1")
