@@ -73,4 +73,4 @@ def _strategy(settings: RetrieverSettings) -> ChunkingStrategy:
     try:
         return ChunkingStrategy(settings.chunk_size_tokens, settings.chunk_overlap_tokens)
     except InvalidRequestError as exc:
-        raise ConfigurationError(f"RETRIEVER_CHUNK_OVERLAP_TOKENS: {exc.message}") from exc
+        raise ConfigurationError(f"RETRIEVER_CHUNK_SIZE_TOKENS, RETRIEVER_CHUNK_OVERLAP_TOKENS: {exc.message}") from exc

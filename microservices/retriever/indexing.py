@@ -10,8 +10,8 @@ from microservices.retriever.store import Store
 from servicekit.context import CallContext
 from servicekit.errors import ServiceError, UpstreamBadResponseError, UpstreamTimeoutError
 
-#: Passages that go out in one call.
-_BATCH = 32
+#: Passages that go out in one call; few, since the vector of a question may have to wait for them.
+_BATCH = 8
 #: How long one call may take.
 _BATCH_SECONDS = 60.0
 
