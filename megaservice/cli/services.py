@@ -62,6 +62,13 @@ SERVICES = (
         default_port=8000,
         host_variable="MEGA_SERVICE_HOST",
     ),
+    ServiceDefinition(
+        name="assistants",
+        arguments=("microservices.assistants",),
+        port_variables=("ASSISTANTS_PORT",),
+        default_port=3000,
+        host_variable="ASSISTANTS_HOST",
+    ),
 )
 
 

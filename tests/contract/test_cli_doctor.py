@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from megaservice.cli.main import main
+from megaservice.cli.services import SERVICES
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
 from tests.support.network import find_free_port
@@ -21,8 +22,8 @@ KEY = "planted-doctor-key-0123"
 def _own_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at ports and services of this test's own."""
     monkeypatch.setenv("MEGASERVICE_RUN_DIR", str(tmp_path / "run"))
-    for name in ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT"):
-        monkeypatch.setenv(name, str(find_free_port()))
+    for definition in SERVICES:
+        monkeypatch.setenv(definition.port_variables[0], str(find_free_port()))
 
 
 async def _doctor(

@@ -27,8 +27,14 @@ pytestmark = pytest.mark.timeout(120)
 
 #: For `python -m megaservice up` with everything installed, on a machine that is not busy: the promise to users.
 MAX_UP_SECONDS = 5.0
-NAMES = ("llm", "grader", "retriever", "gateway")
-_PORT_VARIABLES = ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT")
+NAMES = ("llm", "grader", "retriever", "gateway", "assistants")
+_PORT_VARIABLES = (
+    "LLM_SERVICE_PORT",
+    "GRADER_SERVICE_PORT",
+    "RETRIEVER_SERVICE_PORT",
+    "MEGA_SERVICE_PORT",
+    "ASSISTANTS_PORT",
+)
 
 
 class Stack:
@@ -79,7 +85,12 @@ class Stack:
 
     def _environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         ports = {variable: str(port) for variable, port in self.ports.items()}
-        own = {"MEGASERVICE_RUN_DIR": str(self.run_dir.path), "PYTHONDONTWRITEBYTECODE": ""}
+        data = self.run_dir.path.with_name("assistants-data")
+        own = {
+            "MEGASERVICE_RUN_DIR": str(self.run_dir.path),
+            "ASSISTANTS_DATA_DIR": str(data),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         return clean_environment({**own, **ports, **variables})
 
 
@@ -198,7 +209,7 @@ def test_down_leaves_nothing_behind(running: Stack) -> None:
     assert len(processes) > 1 + len(NAMES)
     result = running("down")
     assert result.returncode == 0
-    assert result.stdout == "Stopped gateway, retriever, grader, llm.\n"
+    assert result.stdout == "Stopped assistants, gateway, retriever, grader, llm.\n"
     assert _is_gone(processes)
     assert not running.run_dir.socket.exists()
     for port in running.ports.values():
@@ -273,7 +284,9 @@ def test_up_gives_up_after_its_time_out_and_says_what_is_missing(stack: Stack) -
     """Exit code 1, and each service that is not ready with the reason."""
     result = stack("up", "--timeout", "0")
     assert result.returncode == 1
-    assert len(re.findall(r"^\w+ +is not ready: nothing answers on http", result.stderr, flags=re.MULTILINE)) == len(NAMES)
+    assert len(re.findall(r"^\w+ +is not ready: nothing answers on http", result.stderr, flags=re.MULTILINE)) == len(
+        NAMES
+    )
 
 
 def test_two_ups_at_once_start_each_service_once(stack: Stack) -> None:

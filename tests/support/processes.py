@@ -33,6 +33,7 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         "MEGASERVICE_ENV_FILE": os.devnull,
         "RUNS_DIR": "",  # no run records in the checkout
         "RETRIEVER_DATA_DIR": ":memory:",  # and no index
+        "ASSISTANTS_DATA_DIR": os.devnull,  # and no threads: whoever starts the assistants gives them a folder
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         **(extra or {}),

@@ -8,6 +8,7 @@ import pytest
 
 from megaservice.cli.services import Service, configured_services
 from megaservice.settings import GatewaySettings
+from microservices.assistants.settings import AssistantsSettings
 from microservices.grader.settings import GraderSettings
 from microservices.llm.settings import LLMSettings
 from microservices.retriever.settings import RetrieverSettings
@@ -22,14 +23,20 @@ def _ports(variables: dict[str, str]) -> dict[str, int]:
 
 def test_ports_are_the_documented_ones_without_variables() -> None:
     """The ports of the documentation hold where nothing is set."""
-    assert _ports({}) == {"llm": 9002, "grader": 9003, "retriever": 7000, "gateway": 8000}
+    assert _ports({}) == {"llm": 9002, "grader": 9003, "retriever": 7000, "gateway": 8000, "assistants": 3000}
 
 
 def test_ports_follow_their_variables() -> None:
     """Each service's own variable moves it."""
-    names = ("LLM_SERVICE_PORT", "GRADER_SERVICE_PORT", "RETRIEVER_SERVICE_PORT", "MEGA_SERVICE_PORT")
+    names = (
+        "LLM_SERVICE_PORT",
+        "GRADER_SERVICE_PORT",
+        "RETRIEVER_SERVICE_PORT",
+        "MEGA_SERVICE_PORT",
+        "ASSISTANTS_PORT",
+    )
     variables = {name: str(1001 + index) for index, name in enumerate(names)}
-    assert _ports(variables) == {"llm": 1001, "grader": 1002, "retriever": 1003, "gateway": 1004}
+    assert _ports(variables) == {"llm": 1001, "grader": 1002, "retriever": 1003, "gateway": 1004, "assistants": 1005}
 
 
 def test_llm_port_takes_the_older_name_and_prefers_the_newer() -> None:
@@ -71,7 +78,8 @@ def test_configured_services_report_every_bad_port_at_once() -> None:
 )
 def test_service_url_can_be_connected_to_for_every_bound_address(host: str, url: str) -> None:
     """0.0.0.0 is an address to bind, never one to call."""
-    gateway = configured_services({"MEGA_SERVICE_HOST": host})[-1]
+    services = {service.name: service for service in configured_services({"MEGA_SERVICE_HOST": host})}
+    gateway = services["gateway"]
     assert gateway.url == url
 
 
@@ -92,6 +100,7 @@ def test_read_variables_ignores_case_and_empty_values() -> None:
         {"GRADER_SERVICE_PORT": "1003", "GRADER_SERVICE_HOST": "0.0.0.0"},  # noqa: S104 - only read
         {"RETRIEVER_SERVICE_PORT": "1005", "RETRIEVER_SERVICE_HOST": "::1"},
         {"MEGA_SERVICE_PORT": "1004", "MEGA_SERVICE_HOST": "192.168.1.2"},
+        {"ASSISTANTS_PORT": "1006", "ASSISTANTS_HOST": "127.0.0.2"},
         {"llm_service_port": "1002", "MEGA_SERVICE_PORT": ""},
     ],
 )
@@ -103,7 +112,8 @@ def test_configured_services_listen_where_their_own_settings_say(
         monkeypatch.setenv(name, value)
     services = configured_services(read_variables())
     llm, gateway = load_settings(LLMSettings), load_settings(GatewaySettings)
-    settings = (llm, load_settings(GraderSettings), load_settings(RetrieverSettings), gateway)
+    behind = (load_settings(GraderSettings), load_settings(RetrieverSettings))
+    settings = (llm, *behind, gateway, load_settings(AssistantsSettings))
     assert [service.host for service in services] == [each.host for each in settings]
     assert [service.port for service in services] == [each.port for each in settings]
     assert [port for _, port in services[0].ports] == llm.ports

@@ -43,7 +43,7 @@ def test_config_has_every_path_as_it_is(run_dir: RunDir) -> None:
     assert options.logfile == str(run_dir.supervisor_log)
     assert options.server_configs[0]["file"] == str(run_dir.socket)
     assert {name: program.stdout_logfile for name, program in _programs(run_dir).items()} == {
-        name: str(run_dir.log(name)) for name in ("llm", "grader", "retriever", "gateway")
+        name: str(run_dir.log(name)) for name in ("llm", "grader", "retriever", "gateway", "assistants")
     }
 
 
@@ -74,7 +74,8 @@ def test_config_gives_services_time_to_drain(run_dir: RunDir) -> None:
         assert program.killasgroup
 
 
-def test_config_stops_the_gateway_first(run_dir: RunDir) -> None:
+def test_config_stops_first_who_calls_others(run_dir: RunDir) -> None:
     """Supervisor stops in the reverse order of priorities."""
     programs = _programs(run_dir)
-    assert sorted(programs, key=lambda name: int(programs[name].priority)) == ["llm", "grader", "retriever", "gateway"]
+    in_order = sorted(programs, key=lambda name: int(programs[name].priority))
+    assert in_order == ["llm", "grader", "retriever", "gateway", "assistants"]
