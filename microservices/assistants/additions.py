@@ -11,7 +11,8 @@ from microservices.assistants.objects.message import Message
 from microservices.assistants.objects.thread import Thread
 from microservices.assistants.runs.new_run import NewMessage, NewThread
 from microservices.assistants.search.resources import attach, resolved
-from microservices.assistants.store import messages, threads
+from microservices.assistants.store import files, messages, threads
+from servicekit.errors import InvalidRequestError
 from servicekit.ids import new_id
 
 
@@ -35,9 +36,10 @@ async def add_messages(
     """Add messages to a thread; what is attached to them for file_search, its vector store gets.
 
     Raises:
-        InvalidRequestError: A file that is attached is not there.
+        InvalidRequestError: A file that is attached or shown is not there.
     """
     made = [_message(thread.id, message) for message in new]
+    await _check_images(connection, owner, made)
     for message in made:
         if message.attachments:
             await attach(connection, owner, thread, message.attachments)
@@ -56,3 +58,10 @@ def _message(thread_id: str, new: NewMessage) -> Message:
         attachments=new.attachments,
         metadata=new.metadata,
     )
+
+
+async def _check_images(connection: AsyncConnection, owner: str, made: Sequence[Message]) -> None:
+    blocks = [block for message in made for block in message.content if block["type"] == "image_file"]
+    missing = await files.find_missing(connection, owner, [block["image_file"]["file_id"] for block in blocks])
+    if missing is not None:
+        raise InvalidRequestError(f"No file found with id '{missing}'. Upload it first.", param="content")

@@ -220,17 +220,39 @@ async def test_json_needs_no_header(client: httpx.AsyncClient) -> None:
     assert (response.status_code, response.json()["name"]) == (200, "Professoressa ☕ é\u2028")
 
 
+async def test_image_that_was_not_uploaded_is_refused(client: httpx.AsyncClient) -> None:
+    """An image's file must be there when the message is added."""
+    image = {"type": "image_file", "image_file": {"file_id": "file-nobody"}}
+    message = {"role": "user", "content": [image]}
+    refused = await client.post("/v1/threads", json={"messages": [message]})
+    assert (refused.status_code, _error(refused)["param"]) == (400, "content")
+    file = {"file": ("a.png", b"\x89PNG")}
+    image["image_file"] = {
+        "file_id": (await client.post("/v1/files", files=file, data={"purpose": "vision"})).json()["id"]
+    }
+    assert (await client.post("/v1/threads", json={"messages": [message]})).status_code == 200
+
+
 async def test_errors_of_the_table_have_their_status(tmp_path: Path, refused_url: str) -> None:
     """Too large, a wrong method, an unknown path: as in every service here."""
     async with (
-        assistants_at(tmp_path, refused_url, max_body_bytes=1_000) as url,
+        assistants_at(tmp_path, refused_url, max_body_bytes=1_000, max_file_bytes=2_000) as url,
         client_of(url) as client,
     ):
         large = await client.post("/v1/threads", content=b'{"metadata": {"a": "' + b"x" * 2_000 + b'"}}')
+        smaller, larger = ({"file": ("a.txt", b"x" * size)} for size in (1_900, 200_000))
+        fits = await client.post("/v1/files", files=smaller, data={"purpose": "assistants"})
+        file = await client.post("/v1/files", files=larger, data={"purpose": "assistants"})
         method = await client.put("/v1/assistants", json={})
         path = await client.get("/v1/nothing")
-    errors = [(answer.status_code, _error(answer)["code"]) for answer in (large, method, path)]
-    assert errors == [(413, "payload_too_large"), (405, "method_not_allowed"), (404, "not_found")]
+    errors = [(answer.status_code, _error(answer)["code"]) for answer in (large, file, method, path)]
+    assert (fits.status_code, "ASSISTANTS_MAX_FILE_BYTES" in _error(file)["message"]) == (200, True)
+    assert errors == [
+        (413, "payload_too_large"),
+        (413, "payload_too_large"),
+        (405, "method_not_allowed"),
+        (404, "not_found"),
+    ]
 
 
 async def test_unknown_model_is_told_where_it_is_written(client: httpx.AsyncClient) -> None:
