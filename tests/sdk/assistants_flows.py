@@ -376,20 +376,9 @@ def asynchronous(client: OpenAI) -> None:
 
 
 FLOWS = (
-    assistants,
-    pages,
-    threads_and_messages,
-    polled_run,
-    streamed_run,
-    tool_calls_polled,
-    tool_calls_streamed,
-    thread_and_run,
-    cancelled_run,
-    runs_that_do_not_complete,
-    graded_run,
-    errors,
-    asynchronous,
-)
+    assistants, pages, threads_and_messages, polled_run, streamed_run, tool_calls_polled, tool_calls_streamed,
+    thread_and_run, cancelled_run, runs_that_do_not_complete, graded_run, errors, asynchronous,
+)  # fmt: skip
 
 
 def main(base_url: str) -> None:
