@@ -1,4 +1,4 @@
-"""kill -9 at every named point of a run, then a restart: the run ends, its answer is stored once, its thread is free."""
+"""kill -9 at every named point of a run, then a restart: it ends, its answer is stored once, its thread is free."""
 
 from __future__ import annotations
 
