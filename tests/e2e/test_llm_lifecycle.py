@@ -151,7 +151,7 @@ def test_key_of_llama_cpp_is_on_no_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "there is no such model file"),
+        (None, "there is no file"),
         (b"", "the file is empty"),
         (b"not a model", "the file starts with b'not '"),
         (slice(100), "incomplete or broken"),
