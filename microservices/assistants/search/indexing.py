@@ -41,7 +41,7 @@ _CLAIM_SECONDS = 10
 _PROLONG_SECONDS = 3.0
 _MAX_ATTEMPTS = 3
 #: Of one transaction, in chunks: others write in between.
-_CHUNKS_PER_WRITE = 200
+_CHUNKS_PER_WRITE = 50
 _CHUNKS_PER_EMBEDDING = 32
 #: Until a failed embedding service is asked again.
 _EMBEDDING_PAUSE_SECONDS = 30.0
@@ -49,7 +49,7 @@ _EXPIRY_SECONDS = 600.0
 #: Of one file's text and chunks, in a thread.
 _READING_SECONDS = 120.0
 #: What the upload took is read; the other bounds are the reader's own.
-_LIMITS = ReadingLimits(size_bytes=1_000_000_000)
+_LIMITS = ReadingLimits(size_bytes=1_000_000_000, seconds=30.0)
 #: A vector for a text that the model refuses: none, and it is not asked again.
 _REFUSED = b""
 
