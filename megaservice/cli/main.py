@@ -97,7 +97,7 @@ def up(timeout_seconds: float, no_ping: bool) -> int:
     """Start every service in the background and wait until all are ready.
 
     What runs already is left alone. Ports come from the environment and .env: MEGA_SERVICE_PORT (8000),
-    LLM_SERVICE_PORT (9002), GRADER_SERVICE_PORT (9003).
+    LLM_SERVICE_PORT (9002), GRADER_SERVICE_PORT (9003), RETRIEVER_SERVICE_PORT (7000), ASSISTANTS_PORT (3000).
     """
     from megaservice.cli.starting import start_services, wait_until_ready
     from megaservice.cli.waiting_notes import WaitingNotes
@@ -107,6 +107,8 @@ def up(timeout_seconds: float, no_ping: bool) -> int:
     start = start_services(run_dir, services, ping=ping)
     if start.stopped_leftovers:
         click.echo("Stopped what an earlier run left behind.")
+    if start.in_containers:
+        click.echo(f"In containers, and left to them: {', '.join(start.in_containers)}.")
     if start.settings_differ:
         click.echo("Running with other ports than are set now; `down`, then `up`, changes to those.")
     if not start.started:
@@ -116,7 +118,7 @@ def up(timeout_seconds: float, no_ping: bool) -> int:
         notes.end()
         if outcome.problem is None:
             ready += 1
-            click.echo(f"{outcome.service.name:<8} ready on {outcome.service.url} ({outcome.seconds:.1f} s)")
+            click.echo(f"{outcome.service.name:<10} ready on {outcome.service.url} ({outcome.seconds:.1f} s)")
         else:
             _show_failure(run_dir, outcome.service.name, outcome.problem, outcome.log_lines)
     if ready < len(start.services):
@@ -185,7 +187,7 @@ def _situation() -> tuple[RunDir, list[Service]]:
 
 def _show_failure(run_dir: RunDir, name: str, problem: str, log_lines: Sequence[str]) -> None:
     end = "" if problem.endswith((".", "?", "!")) else "."
-    click.echo(f"{name:<8} is not ready: {problem}{end}", err=True)
+    click.echo(f"{name:<10} is not ready: {problem}{end}", err=True)
     if log_lines:
         click.echo(f"Its last lines ({run_dir.log(name)}):", err=True)
     for line in log_lines:

@@ -67,6 +67,15 @@ def _stop(processes: Sequence[psutil.Process]) -> None:
 
 def listener_on(port: int) -> str | None:
     """Say which process listens on a TCP port, such as `nginx (pid 12)`; None where that cannot be told."""
+    process = listening_process(port)
+    try:
+        return f"{_title(process)} (pid {process.pid})" if process else None
+    except psutil.Error:
+        return None
+
+
+def listening_process(port: int) -> psutil.Process | None:
+    """Return the process that listens on a TCP port; None where that cannot be told."""
     try:
         pids = [
             connection.pid
@@ -74,7 +83,7 @@ def listener_on(port: int) -> str | None:
             if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
         ]
         pid = next((pid for pid in pids if pid), None)
-        return f"{_title(psutil.Process(pid))} (pid {pid})" if pid else None
+        return psutil.Process(pid) if pid else None
     except psutil.Error:
         return None
 

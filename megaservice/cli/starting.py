@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from megaservice.cli.containers import run_by_containers
 from megaservice.cli.log_files import last_lines, size_of
 from megaservice.cli.ports import port_problems
 from megaservice.cli.processes import stop_marked_processes
@@ -39,6 +40,8 @@ class Start:
     stopped_leftovers: int
     #: Whether the settings have changed since the services were first started.
     settings_differ: bool
+    #: Names of those that a container runs; they are left to it.
+    in_containers: list[str]
     #: Where each log ended before; what follows was written since.
     log_sizes: dict[str, int]
 
@@ -69,8 +72,12 @@ def start_services(run_dir: RunDir, configured: Sequence[Service], *, ping: bool
     supervisor = Supervisor(run_dir)
     with run_dir.exclusive():
         runs_already = supervisor.answers()
-        services = (run_dir.recorded() if runs_already else None) or list(configured)
         leftovers = 0 if runs_already else stop_marked_processes(run_dir)
+        recorded = run_dir.recorded() if runs_already else None
+        names = {service.name for service in recorded or ()}
+        in_containers = run_by_containers(service for service in configured if service.name not in names)
+        wanted = [service for service in configured if service not in in_containers]
+        services = recorded or wanted
         processes = supervisor.processes() if runs_already else {}
         missing = [service for service in services if not _is_alive(processes.get(service.name))]
         if problems := port_problems(missing):
@@ -89,7 +96,8 @@ def start_services(run_dir: RunDir, configured: Sequence[Service], *, ping: bool
         services=services,
         started=[service.name for service in missing],
         stopped_leftovers=leftovers,
-        settings_differ=services != list(configured),
+        settings_differ=services != wanted,
+        in_containers=[service.name for service in in_containers],
         log_sizes=log_sizes,
     )
 
