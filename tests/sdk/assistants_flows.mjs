@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 
-const client = new OpenAI({ baseURL: process.argv[2], apiKey: "none", timeout: 10_000, maxRetries: 0 });
+const client = new OpenAI({ baseURL: process.argv[2], apiKey: "none", timeout: 30_000, maxRetries: 0 });
 const { assistants, threads } = client.beta;
 const WEATHER = {
   type: "function",

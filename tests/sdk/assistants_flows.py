@@ -29,7 +29,7 @@ WEATHER: Any = {
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 30.0
 
 
 def refused(

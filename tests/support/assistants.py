@@ -18,7 +18,7 @@ from tests.support.serving import serving
 
 #: What SDKs send.
 V2 = {"OpenAI-Beta": "assistants=v2"}
-_RUN_SECONDS = 10.0
+_RUN_SECONDS = 20.0
 _POLL_SECONDS = 0.01
 _WAITING = frozenset({"queued", "in_progress", "running", "cancelling"})
 
