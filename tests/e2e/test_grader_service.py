@@ -149,7 +149,7 @@ def test_grader_ends_with_0_on_sigterm_and_takes_its_llama_along(tmp_path: Path)
     [
         ({"GRADER_MODEL_ID": "gpt-9"}, ["GRADER_MODEL_ID", "'gpt-9'", "phrasebook", "llama3.2:1b"]),
         ({"GRADER_SERVICE_PORT": "http"}, ["GRADER_SERVICE_PORT"]),
-        ({"GRADER_LLM_ENDPOINT": "http://127.0.0.1:1"}, ["GRADER_MODEL_ID is not"]),
+        ({"GRADER_LLM_ENDPOINT": "http://127.0.0.1:1"}, ["GRADER_LLM_ENDPOINT is set without GRADER_MODEL_ID"]),
         ({"MODELS_FILE": "/nowhere/models.json"}, ["/nowhere/models.json", "MODELS_FILE"]),
     ],
     ids=["unknown-model", "bad-port", "endpoint-without-model", "no-models-file"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,23 @@ def test_make_refuses_a_socket_folder_of_another_user(long_run_dir: RunDir) -> N
     os.chown(long_run_dir.socket.parent, os.getuid() + 1, -1)
     with pytest.raises(ConfigurationError, match="another user"):
         long_run_dir.make()
+
+
+@pytest.mark.parametrize(("wanted", "told"), [(True, "-"), (False, "false")])
+def test_services_are_told_whether_to_ask_their_providers(tmp_path: Path, wanted: bool, told: str) -> None:
+    """By the launcher, whatever environment the supervisor was started with; the last `up` counts."""
+    run_dir = RunDir(tmp_path)
+    run_dir.choose_pings(wanted=False)
+    run_dir.choose_pings(wanted=wanted)
+    launcher = PROJECT_ROOT / "megaservice" / "cli" / "launch.sh"
+    command = [
+        "/bin/sh",
+        str(launcher),
+        str(run_dir.started_file("llm")),
+        "/bin/sh",
+        "-c",
+        'echo "${PING_PROVIDERS:--}"',
+    ]
+    environment = {"PATH": os.environ["PATH"]}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=10, check=True)
+    assert result.stdout.strip() == told
