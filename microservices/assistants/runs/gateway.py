@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from microservices.assistants.objects.json_object import JsonObject
-from servicekit.errors import InvalidRequestError, RateLimitedError, ServiceError
+from servicekit.errors import (
+    InvalidRequestError,
+    RateLimitedError,
+    ServiceError,
+    UpstreamError,
+    UpstreamUnreachableError,
+)
 from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.upstream import ChatUpstream
@@ -97,6 +103,11 @@ class GatewayAnswer:
                 text.append(choice["delta"].get("content") or "")
                 calls += choice["delta"].get("tool_calls") or ()
         return Delta("".join(text), calls)
+
+
+def is_away(error: UpstreamError) -> bool:
+    """Return whether nobody is there to answer for the moment: restarting, or draining and saying until when."""
+    return isinstance(error, UpstreamUnreachableError) or (error.retryable and error.retry_after_seconds is not None)
 
 
 def last_error(error: ServiceError) -> JsonObject:

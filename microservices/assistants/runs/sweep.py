@@ -42,16 +42,18 @@ class Sweep:
         self._rare_seconds = rare_seconds
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._is_ending = False
 
     async def __aenter__(self) -> Sweep:
         self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        """End after the chore that is being done: one that is cancelled would leave a connection behind."""
+        self._is_ending = True
+        self._kick.set()
         assert self._task is not None  # entered  # noqa: S101
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await self._task
 
     def hurry(self) -> None:
         """Have the urgent chore done now."""
@@ -59,7 +61,7 @@ class Sweep:
 
     async def _work(self) -> None:
         next_round = next_rare = time.monotonic()
-        while True:
+        while not self._is_ending:
             now = time.monotonic()
             if now >= next_round:
                 await self._do(self._chores)
@@ -76,6 +78,8 @@ class Sweep:
 
     async def _do(self, chores: Sequence[Chore]) -> None:
         for chore in chores:
+            if self._is_ending:
+                return
             try:
                 await chore()
             except DATABASE_FAILURES:

@@ -23,7 +23,7 @@ from microservices.assistants.runs import event_names, file_search
 from microservices.assistants.runs.answer import AnswerWriter, Cut
 from microservices.assistants.runs.conversation import MOST_MESSAGES, Conversation, used_tokens
 from microservices.assistants.runs.crash_points import Reach
-from microservices.assistants.runs.gateway import Gateway, GatewayAnswer, last_error
+from microservices.assistants.runs.gateway import Gateway, GatewayAnswer, is_away, last_error
 from microservices.assistants.runs.journal import NUMBER_GAP, Journal
 from microservices.assistants.runs.journals import Journals, LostRaceError
 from microservices.assistants.runs.leftovers import close_leftovers
@@ -31,7 +31,7 @@ from microservices.assistants.runs.limits import RunLimits
 from microservices.assistants.runs.told import Told
 from microservices.assistants.search.passages import Passage, Search
 from microservices.assistants.store import messages, run_events, run_steps, runs
-from servicekit.errors import ContextLengthError, OverloadedError, ServiceError, UpstreamUnreachableError
+from servicekit.errors import ContextLengthError, ServiceError, UpstreamError
 
 _INTERRUPTED: Final = {"code": "server_error", "message": "The process that worked at it ended; it was begun anew."}
 #: So often half of the messages are left out for a model whose context they do not fit into.
@@ -175,8 +175,8 @@ class Turn:
         while True:
             try:
                 return await self._listen(conversation.payload(budget), answer)
-            except (UpstreamUnreachableError, OverloadedError):
-                if answer.has_begun or not waits:
+            except UpstreamError as error:
+                if answer.has_begun or not waits or not is_away(error):
                     raise
                 await asyncio.sleep(waits.pop(0))
             except ContextLengthError:

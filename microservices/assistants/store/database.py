@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -95,27 +94,12 @@ def with_driver(url: str) -> URL:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
+    return create_async_engine(
         url,
-        async_creator=partial(connect, str(url.database)),
+        async_creator=partial(connect, str(url.database), _BUSY_MILLISECONDS),
         pool_size=_POOL_SIZE,
         pool_timeout=_POOL_WAIT_SECONDS,
     )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def prepare(connection: DBAPIConnection, _: object) -> None:
-        connection.isolation_level = None  # transactions begin where Database.write says so
-        cursor = connection.cursor()
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            f"busy_timeout={_BUSY_MILLISECONDS}",
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    return engine
 
 
 def _postgresql_engine(url: URL) -> AsyncEngine:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import aiosqlite
@@ -24,6 +25,10 @@ class QuickConnection(aiosqlite.Connection):
         """Roll back, if there is anything to: SQLAlchemy does so whenever a connection is given back."""
         if self.in_transaction:
             await super().rollback()
+
+    async def create_function(self, *arguments: Any, **options: Any) -> None:
+        """Set a function of SQL, at once: SQLAlchemy does so before anybody uses the connection."""
+        self.plain.create_function(*arguments, **options)
 
     async def run(self, work: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the work returns
         """Do something in the connection's thread."""
@@ -77,9 +82,28 @@ class QuickCursor:
         cursor.close()
 
 
-async def connect(database: str) -> QuickConnection:
-    """Open a SQLite database; its thread ends with the process, should nobody close the connection."""
-    connection = QuickConnection(lambda: sqlite3.connect(database), iter_chunk_size=64)
+async def connect(database: str, busy_milliseconds: int) -> QuickConnection:
+    """Open a SQLite database; its thread ends with the process, should nobody close the connection.
+
+    Args:
+        database: Its file.
+        busy_milliseconds: How long a write waits for another process's.
+    """
+    connection = QuickConnection(partial(_opened, database, busy_milliseconds), iter_chunk_size=64)
     connection._thread.daemon = True
     await connection
+    return connection
+
+
+def _opened(database: str, busy_milliseconds: int) -> sqlite3.Connection:
+    """Open and prepare a connection, in its thread: nothing of it is left to whoever may be cancelled meanwhile."""
+    # Transactions begin where Database.write says so. Another thread than its own only ever sets functions.
+    connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        f"busy_timeout={busy_milliseconds}",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
     return connection
