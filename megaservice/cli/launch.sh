@@ -8,6 +8,7 @@ shift
 last=$(cat "$started_file" 2>/dev/null)
 if [ $(($(date +%s) - ${last:-0})) -lt 3 ]; then sleep 2; fi
 date +%s >"$started_file"
-# `up --no-ping` leaves this file.
-if [ -f "${started_file%/*}/no-ping" ]; then export PING_PROVIDERS=false; fi
+# `up --no-ping` leaves this file. What crashed and is started again asks nobody either: a provider that is away just then
+# must not end it for good.
+if [ -n "$last" ] || [ -f "${started_file%/*}/no-ping" ]; then export PING_PROVIDERS=false; fi
 exec "$@"
