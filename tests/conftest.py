@@ -47,6 +47,10 @@ _SETTING_NAMES = (
     "MAX_BODY_BYTES",
     "DRAIN_SECONDS",
     "LOG_MESSAGES",
+    "PING_PROVIDERS",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+    "XDG_CACHE_HOME",
 )
 _PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
