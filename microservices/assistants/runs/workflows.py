@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,6 @@ from typing import Any, Final
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer, SetWorkflowID
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from microservices.assistants.runs.presence import Presence, presence_in
 
@@ -30,6 +30,8 @@ _SCHEMA: Final = "assistants_dbos"
 _WORKFLOW: Final = "turn"
 _FIRST_POLL_SECONDS = 0.25
 _BUSY_MILLISECONDS = 30_000
+#: From here on SQLite knows `unixepoch('subsec')`.
+_SQLITE_WITH_SUBSECONDS = (3, 42, 0)
 _PENDING = "PENDING"
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 _PRUNED_AT_ONCE = 500
@@ -151,11 +153,21 @@ def _sqlite_engine(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}")
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: DBAPIConnection, _: object) -> None:
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = "IMMEDIATE"
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MILLISECONDS}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+        if sqlite3.sqlite_version_info < _SQLITE_WITH_SUBSECONDS:
+            connection.create_function("unixepoch", -1, _unix_seconds)
 
     return engine
+
+
+def _unix_seconds(*_modifiers: str) -> float:
+    """Stand in for SQLite's `unixepoch('subsec')`, which is null before 3.42: Debian 12 has 3.40.
+
+    On Python 3.12 and later dbos takes every time from it.
+    """
+    return time.time()
