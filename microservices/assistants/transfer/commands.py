@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -112,7 +112,8 @@ def _writable(file: str) -> Iterator[BinaryIO]:
     except OSError as exc:
         raise ConfigurationError(f"{file} cannot be written: {exc.strerror}. Give another file.") from exc
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it became the file, or was never made
+            partial.unlink()
 
 
 @contextmanager

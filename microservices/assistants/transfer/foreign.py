@@ -25,13 +25,17 @@ def adapted(saved: JsonObject) -> Iterator[JsonObject]:
     """Yield the lines that a saved object stands for: a file with its content is several.
 
     Raises:
-        ValueError: A file comes without its content.
+        ValueError: A file comes without its content, or an object has not the API's shape.
     """
     if saved["object"] == FILE.name:
         yield from _file(saved)
         return
     adapt = _ADAPTERS.get(saved["object"])
-    yield {**saved, **(adapt(saved) if adapt else {})}
+    try:
+        changes = adapt(saved) if adapt else {}
+    except (TypeError, AttributeError, KeyError):
+        raise ValueError(f"{saved['object']} {saved.get('id')}: something in it is not as the API shows it") from None
+    yield {**saved, **changes}
 
 
 def _file(saved: JsonObject) -> Iterator[JsonObject]:
@@ -61,7 +65,12 @@ def _message(saved: JsonObject) -> JsonObject:
 
 
 def _block(block: JsonObject) -> JsonObject:
-    return text_block(block["text"]) if isinstance(block.get("text"), str) else block
+    if block["type"] != "text":
+        return block
+    text = block["text"]
+    if isinstance(text, str):
+        return text_block(text)
+    return text_block(str(text["value"]), text.get("annotations"))
 
 
 def _run(saved: JsonObject) -> JsonObject:
