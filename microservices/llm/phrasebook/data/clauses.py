@@ -73,7 +73,9 @@ def _tenses(verb: Verb, flags: list[str]) -> list[str]:
     for tense in ("past", "future"):
         if tense in flags:
             return [tense]
-    return _STATE_TENSES if verb.is_state else _TENSES
+    tenses = _STATE_TENSES if verb.is_state else _TENSES
+    # "I put" may be either tense, so only a text that says which one has it in the past.
+    return [tense for tense in tenses if tense != "past"] if verb.past == verb.english else tenses
 
 
 class Clause:

@@ -80,13 +80,59 @@ def _construction(rng: random.Random) -> str:
     return _fill(rng.choice(_sections()["constructions"]), rng)
 
 
+_INSERTED_SHARE = 0.25
+_TAILED_SHARE = 0.15
+_TAILS = ("with", "for", "about the", "of the", "without", "from the", "in the", "like a", "to the", "by", "as", "than")
+
+
 def _one_unknown_word(rng: random.Random) -> str:
-    """A sentence of the grammar in which one noun, verb or adjective is unknown."""
+    """A sentence of the grammar in which one word is unknown, or which has an unknown one more."""
     words = markup.sample(sentences.draw(rng).english, rng).split(" ")
-    at = rng.randrange(len(words))
+    at, roll = rng.randrange(len(words)), rng.random()
+    if roll < _INSERTED_SHARE:
+        words.insert(at, _unknown_word(rng))
+        return " ".join(words)
+    if roll < _INSERTED_SHARE + _TAILED_SHARE:
+        return f"{' '.join(words).rstrip('?!.')} {rng.choice(_TAILS)} {_unknown_word(rng)}"
     tail = words[at][-1] if words[at][-1] in "?!.," else ""
     words[at] = _unknown_word(rng) + tail
     return " ".join(words)
+
+
+_COINED_SHARE = 0.4
+_LONGEST_COINED_LETTERS = 14
+
+
+@cache
+def _followers() -> dict[str, str]:
+    """Which letters follow each two letters in English words, as often as they do; a space begins and ends a word."""
+    found: dict[str, str] = {}
+    listed = (entry for name in ("common", "things", "people", "qualities", "actions") for entry in _sections()[name])
+    for word in sorted({word for entry in listed for word in markup.words_of(entry)} | known_words()):
+        spelt = f"  {word} "
+        for at in range(len(word) + 1):
+            found[spelt[at : at + 2]] = found.get(spelt[at : at + 2], "") + spelt[at + 2]
+    return found
+
+
+def _without_one_letter(word: str) -> set[str]:
+    return {word, *(word[:at] + word[at + 1 :] for at in range(len(word)))}
+
+
+@cache
+def _near_known() -> frozenset[str]:
+    return frozenset(near for word in known_words() for near in _without_one_letter(word))
+
+
+def coined_word(rng: random.Random) -> str:
+    """A word that looks English and is not one slip away from any that the phrasebook has."""
+    while True:
+        word = "  "
+        while not word.endswith(" ", 2) and len(word) < _LONGEST_COINED_LETTERS:
+            word += rng.choice(_followers()[word[-2:]])
+        word = word.strip()
+        if len(word) > 2 and not _without_one_letter(word) & _near_known():
+            return word
 
 
 _SUFFIXES = ("",) * 12 + ("s", "ed", "ing", "ly", "er", "ness", "al", "ist", "able")
@@ -94,7 +140,9 @@ _LIST_NAMES = ("common", "common", "common", "things", "people", "qualities", "a
 
 
 def _unknown_word(rng: random.Random) -> str:
-    """A word of the lists, often with another ending: the lists are short, what people write is not."""
+    """A coined word, or one of the lists, often with another ending: the lists are short, what people write is not."""
+    if rng.random() < _COINED_SHARE:
+        return coined_word(rng)
     word = rng.choice(_unknown(rng.choice(_LIST_NAMES)))
     changed = word.removesuffix("e") + rng.choice(_SUFFIXES)
     return word if set(markup.words_of(changed)) & known_words() else changed
@@ -202,9 +250,9 @@ def draw(rng: random.Random) -> str:
 
 
 _MAKERS = (
-    (_pattern, 0.22),
-    (_construction, 0.22),
-    (_one_unknown_word, 0.18),
+    (_pattern, 0.18),
+    (_construction, 0.2),
+    (_one_unknown_word, 0.24),
     (_several_unknown_words, 0.17),
     (_salad, 0.03),
     (_with_known, 0.06),
