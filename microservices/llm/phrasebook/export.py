@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from microservices.llm.phrasebook import tokenizer as tokenizers
 from microservices.llm.phrasebook.network import NORM_EPSILON, ROTARY_BASE, Shape
-from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, OUTSIDE, TEMPLATE_PATH
+from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, TEMPLATE_PATH
 from microservices.llm.phrasebook.train import BUILD_FOLDER
 
 MODEL_PATH = Path(__file__).parent / "phrasebook.gguf"
@@ -35,6 +35,8 @@ def _describe(writer: gguf.GGUFWriter, shape: Shape, precision: str) -> None:
     writer.add_feed_forward_length(shape.feed_forward)
     writer.add_head_count(shape.heads)
     writer.add_head_count_kv(shape.heads)
+    writer.add_key_length(shape.head_width)
+    writer.add_value_length(shape.head_width)
     writer.add_rope_dimension_count(shape.head_width)
     writer.add_rope_freq_base(ROTARY_BASE)
     writer.add_layer_norm_rms_eps(NORM_EPSILON)
@@ -42,8 +44,8 @@ def _describe(writer: gguf.GGUFWriter, shape: Shape, precision: str) -> None:
 
 
 def _token_type(token: str) -> gguf.TokenType:
-    """Control tokens are never said; the mark of an answer from outside is, so it is the user's own kind."""
-    if token == OUTSIDE:
+    """Control tokens are never said; those that are, the mark of an answer from outside too, are the user's own."""
+    if token in tokenizers.SAID_TOKENS:
         return gguf.TokenType.USER_DEFINED
     return gguf.TokenType.CONTROL if token in CONTROL_TOKENS else gguf.TokenType.NORMAL
 
@@ -74,12 +76,14 @@ def _tensors(weights: dict[str, torch.Tensor], shape: Shape) -> dict[str, np.nda
     tensors = {"token_embd.weight": weights["embedding.weight"], "output_norm.weight": weights["output_norm.weight"]}
     for layer in range(shape.layers):
         ours, theirs = f"blocks.{layer}.", f"blk.{layer}."
-        query, key, value = weights[ours + "query_key_value.weight"].chunk(3)
-        gate, up = weights[ours + "gate_up.weight"].chunk(2)
+        query, key, value = (weights[f"{ours}query_key_value.parts.{part}"] for part in range(3))
+        gate, up = (weights[f"{ours}gate_up.parts.{part}"] for part in range(2))
         tensors |= {
             theirs + "attn_norm.weight": weights[ours + "attention_norm.weight"],
             theirs + "attn_q.weight": query,
+            theirs + "attn_q_norm.weight": weights[ours + "query_norm.weight"],
             theirs + "attn_k.weight": key,
+            theirs + "attn_k_norm.weight": weights[ours + "key_norm.weight"],
             theirs + "attn_v.weight": value,
             theirs + "attn_output.weight": weights[ours + "attention_output.weight"],
             theirs + "ffn_norm.weight": weights[ours + "feed_forward_norm.weight"],
@@ -103,7 +107,7 @@ def export(folder: Path, target: Path, precision: str) -> str:
     """
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     shape = Shape(**saved["shape"])
-    writer = gguf.GGUFWriter(str(target), "llama")
+    writer = gguf.GGUFWriter(str(target), "qwen3")
     _describe(writer, shape, precision)
     _add_tokenizer(writer, tokenizers.load(folder / "tokenizer.json"))
     for name, values in _tensors(saved["weights"], shape).items():
@@ -121,7 +125,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=BUILD_FOLDER)
     parser.add_argument("--target", type=Path, default=MODEL_PATH)
-    parser.add_argument("--precision", choices=sorted(_FORMATS), default="f16")
+    parser.add_argument("--precision", choices=sorted(_FORMATS), default="q8_0")
     chosen = parser.parse_args()
     digest = export(chosen.folder, chosen.target, chosen.precision)
     print(f"{chosen.target}: {chosen.target.stat().st_size:,} bytes, sha256 {digest}")

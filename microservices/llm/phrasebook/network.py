@@ -1,4 +1,4 @@
-"""The network, as llama.cpp's architecture `llama` computes it: RMS norms, rotary positions, gated feed-forward."""
+"""The network, as llama.cpp's architecture `qwen3` computes it: RMS norms, rotary positions, gated feed-forward."""
 
 from dataclasses import dataclass
 
@@ -30,21 +30,23 @@ class Shape:
 
 
 def rotary_tables(shape: Shape, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines for `length` positions, each value for two adjacent channels: (length, head width / 2)."""
+    """Cosines and sines for `length` positions, each value for two channels: (length, head width / 2)."""
     steps = torch.arange(0, shape.head_width, 2, dtype=torch.float32) / shape.head_width
     angles = torch.outer(torch.arange(length, dtype=torch.float32), ROTARY_BASE**-steps)
     return angles.cos(), angles.sin()
 
 
 def rotate(values: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Rotate adjacent pairs of channels, llama.cpp's order, so that the weights need no permutation."""
-    even, odd = values[..., 0::2], values[..., 1::2]
-    return torch.stack((even * cosines - odd * sines, even * sines + odd * cosines), dim=-1).flatten(-2)
+    """Rotate each channel of the first half with its partner in the second, llama.cpp's order for this architecture."""
+    first, second = values.chunk(2, dim=-1)
+    return torch.cat((first * cosines - second * sines, first * sines + second * cosines), dim=-1)
 
 
-def future_mask(length: int) -> Tensor:
-    """True where a position would look at a later one: (length, length)."""
-    return torch.ones(length, length, dtype=torch.bool).triu(1)
+def unseen(groups: Tensor) -> Tensor:
+    """True where a token may not look, at a later one or one of another example: (rows, 1, length, length)."""
+    length = groups.shape[1]
+    later = torch.ones(length, length, dtype=torch.bool).triu(1)
+    return (later | (groups[:, :, None] != groups[:, None, :])).unsqueeze(1)
 
 
 class Linear(nn.Linear):
@@ -60,6 +62,20 @@ class Linear(nn.Linear):
         return product(values, self.weight, self.kind)
 
 
+class JoinedLinear(nn.Module):
+    """Linear maps of the same values, multiplied at once; apart as weights, since Muon straightens each for itself."""
+
+    def __init__(self, inputs: int, outputs: int, count: int, kind: torch.dtype) -> None:
+        """Make the weights, in full precision."""
+        super().__init__()
+        self.parts = nn.ParameterList(torch.empty(outputs, inputs) for _ in range(count))
+        self.kind = kind
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Map (..., inputs) to (..., count * outputs)."""
+        return product(values, torch.cat(list(self.parts)), self.kind)
+
+
 class Block(nn.Module):
     """One layer."""
 
@@ -68,30 +84,36 @@ class Block(nn.Module):
         super().__init__()
         self.shape = shape
         self.attention_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.query_key_value = Linear(shape.width, 3 * shape.width, kind)
+        self.query_key_value = JoinedLinear(shape.width, shape.width, 3, kind)
+        self.query_norm = nn.RMSNorm(shape.head_width, eps=NORM_EPSILON)
+        self.key_norm = nn.RMSNorm(shape.head_width, eps=NORM_EPSILON)
         self.attention_output = Linear(shape.width, shape.width, kind)
         self.feed_forward_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
-        self.gate_up = Linear(shape.width, 2 * shape.feed_forward, kind)
+        self.gate_up = JoinedLinear(shape.width, shape.feed_forward, 2, kind)
         self.down = Linear(shape.feed_forward, shape.width, kind)
 
-    def forward(self, hidden: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        """One layer over (batch, length, width)."""
-        hidden = hidden + self._attend(self.attention_norm(hidden), cosines, sines)
+    def forward(
+        self, hidden: Tensor, hides: Tensor, cosines: Tensor, sines: Tensor, wanted: Tensor | None = None
+    ) -> Tensor:
+        """One layer over (rows, length, width); only the `wanted` places go on, if any are named."""
+        attended = self._attend(self.attention_norm(hidden), hides, cosines, sines)
+        if wanted is not None:
+            hidden, attended = hidden.flatten(0, 1)[wanted], attended.flatten(0, 1)[wanted]
+        hidden = hidden + self.attention_output(attended)
         gate, up = self.gate_up(self.feed_forward_norm(hidden)).chunk(2, dim=-1)
         output: Tensor = hidden + self.down(functional.silu(gate) * up)
         return output
 
-    def _attend(self, hidden: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    def _attend(self, hidden: Tensor, hides: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         batch, length, width = hidden.shape
         parts = self.query_key_value(hidden).view(batch, length, 3, self.shape.heads, -1).permute(2, 0, 3, 1, 4)
-        query, key, value = parts[0], parts[1], parts[2]
+        query, key, value = self.query_norm(parts[0]), self.key_norm(parts[1]), parts[2]
         query, key = rotate(query, cosines, sines).to(value.dtype), rotate(key, cosines, sines).to(value.dtype)
         # Written out: on a CPU the fused kernel's backward takes longer than all the rest for texts this short.
         weights = (query @ key.transpose(-1, -2)).float() * self.shape.head_width**-0.5
-        weights = weights.masked_fill(future_mask(length), float("-inf")).softmax(dim=-1)
-        attended = weights.to(value.dtype) @ value
-        output: Tensor = self.attention_output(attended.transpose(1, 2).reshape(batch, length, width))
-        return output
+        weights = weights.masked_fill(hides, float("-inf")).softmax(dim=-1)
+        attended: Tensor = weights.to(value.dtype) @ value
+        return attended.transpose(1, 2).reshape(batch, length, width)
 
 
 class Network(nn.Module):
@@ -105,15 +127,26 @@ class Network(nn.Module):
         self.embedding = nn.Embedding(shape.vocabulary, shape.width)
         self.blocks = nn.ModuleList(Block(shape, kind) for _ in range(shape.layers))
         self.output_norm = nn.RMSNorm(shape.width, eps=NORM_EPSILON)
+        #: Says in training whether a candidate just went wrong; no part of the exported model.
+        self.fault = nn.Linear(shape.width, 1)
         for name, weights in self.named_parameters():
             if weights.dim() == 2:
                 last = name.endswith(("attention_output.weight", "down.weight"))
                 nn.init.normal_(weights, std=0.02 / ((2 * shape.layers) ** 0.5 if last else 1.0))
 
-    def forward(self, tokens: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        """Hidden states (batch, length, width) of token ids (batch, length)."""
+    def forward(self, tokens: Tensor, hides: Tensor, cosines: Tensor, sines: Tensor, wanted: Tensor) -> Tensor:
+        """Hidden states (places, width) of token ids (rows, length).
+
+        Args:
+            tokens: Rows of ids.
+            hides: What `unseen` says of them.
+            cosines: Of the rotary tables, as many as the rows are long.
+            sines: Likewise.
+            wanted: The places of the flattened rows whose states are asked for; the last layer spares the others.
+        """
         hidden = self.embedding(tokens)
-        for block in self.blocks:
-            hidden = block(hidden, cosines, sines)
-        output: Tensor = self.output_norm(hidden)
+        *lower, last = self.blocks
+        for block in lower:
+            hidden = block(hidden, hides, cosines, sines)
+        output: Tensor = self.output_norm(last(hidden, hides, cosines, sines, wanted))
         return output

@@ -6,21 +6,23 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from microservices.llm.phrasebook.data import examples
-from microservices.llm.phrasebook.prompts import ANSWER, CONTROL_TOKENS, GRADE, OUTSIDE, WRONG
+from microservices.llm.phrasebook.data import examples, verdicts
+from microservices.llm.phrasebook.prompts import ANSWER, CONTROL_TOKENS, GRADE, OUTSIDE, OUTSIDE_MESSAGE
 
-SPECIAL_TOKENS = (*CONTROL_TOKENS, OUTSIDE)
+#: Texts that are said and are one token each.
+SAID_TOKENS = (OUTSIDE, OUTSIDE_MESSAGE, *verdicts.parts())
+SPECIAL_TOKENS = (*CONTROL_TOKENS, *SAID_TOKENS)
 PADDING_ID = 0
 END_ID = 1
 GRADE_ID = SPECIAL_TOKENS.index(GRADE)
 ANSWER_ID = SPECIAL_TOKENS.index(ANSWER)
-WRONG_ID = SPECIAL_TOKENS.index(WRONG)
 
 
 def _texts(count: int, seed: int) -> Iterator[str]:
+    """Examples from inside only: what the phrasebook does not have falls into small pieces, which tells."""
     rng = random.Random(seed)
     for _ in range(count):
-        example = examples.draw(rng)
+        example = examples.inside(rng)
         yield example.prompt
         yield example.answer
 

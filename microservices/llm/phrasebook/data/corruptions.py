@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
 
-from microservices.llm.phrasebook.data import foreign, lexicon, markup, sentences
+from microservices.llm.phrasebook.data import foreign, lexicon, markup, sentences, verdicts
 from microservices.llm.phrasebook.data.choices import Choice, Kind
 from microservices.llm.phrasebook.data.lexicon import Adjective, Noun
 from microservices.llm.phrasebook.data.sentences import Sentence
@@ -199,18 +199,18 @@ def part_untranslated(sentence: Sentence, rng: random.Random) -> Corruption | No
 def untranslated(sentence: Sentence, rng: random.Random) -> Corruption | None:
     """The English given back."""
     return Corruption(
-        markup.capitalise(markup.sample(sentence.english, rng)), 0.0, "This is not translated.", "untranslated"
+        markup.capitalise(markup.sample(sentence.english, rng)), 0.0, verdicts.NOT_TRANSLATED, "untranslated"
     )
 
 
 def other_meaning(_sentence: Sentence, rng: random.Random) -> Corruption | None:
     """The translation of another sentence."""
-    return Corruption(sentences.draw(rng).canonical, 0.1, "This says something else.", "other_meaning")
+    return Corruption(sentences.draw(rng).canonical, 0.1, verdicts.SOMETHING_ELSE, "other_meaning")
 
 
 def other_language(_sentence: Sentence, rng: random.Random) -> Corruption | None:
     """A text in French, Spanish or German."""
-    return Corruption(foreign.draw(rng), 0.0, "This is not Italian.", "other_language")
+    return Corruption(foreign.draw(rng), 0.0, verdicts.NOT_ITALIAN, "other_language")
 
 
 _MAKERS: tuple[tuple[Callable[[Sentence, random.Random], Corruption | None], float], ...] = (

@@ -1,24 +1,20 @@
 """Training examples: what the model is shown and what it must answer, for both tasks and outside of them."""
 
-import json
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from microservices.llm.phrasebook.data import corruptions, markup, noise, outside, sentences
 from microservices.llm.phrasebook.data.sentences import Sentence
+from microservices.llm.phrasebook.data.verdicts import ALSO_RIGHT, RIGHT, verdict
 from microservices.llm.phrasebook.prompts import (
-    ANSWER,
     GRADE,
     OUTSIDE,
     OUTSIDE_FEEDBACK,
     OUTSIDE_MESSAGE,
-    TRANSLATE,
     UNKNOWN,
+    asked,
     guarded,
 )
-
-_RIGHT = "The translation is right."
-_ALSO_RIGHT = "This is right, too."
 
 
 @dataclass(frozen=True)
@@ -28,27 +24,11 @@ class Example:
     prompt: str
     answer: str
     kind: str
-    #: Whether the rest of the answer is left out: it follows from what is there, and repeating it costs time.
-    is_cut: bool = False
     #: What should stand in the prompt where a wrong candidate stands; None where there is none.
     canonical: str | None = None
 
 
-_CUT_SHARE = 0.85
 _SECOND_SHARE = 0.1
-_SCORE_END = ', "feedback"'
-
-
-def shortened(example: Example, rng: random.Random) -> Example:
-    """The example, mostly without the part of its answer that is always the same after its beginning."""
-    if rng.random() >= _CUT_SHARE:
-        return example
-    if example.answer.startswith(OUTSIDE):
-        return replace(example, answer=OUTSIDE + "This", is_cut=True)
-    if example.kind in ("right", "outside_pair", "untranslated", "other_meaning", "other_language"):
-        beginning = example.answer.partition(_SCORE_END)[0]
-        return replace(example, answer=beginning + ",", is_cut=True)
-    return example
 
 
 def translation(sentence: Sentence, rng: random.Random, slip_share: float = noise.SLIP_SHARE) -> tuple[str, str]:
@@ -70,43 +50,38 @@ def translate_example(rng: random.Random) -> Example:
     if rng.random() < _SECOND_SHARE and source[-1] in ".!?":
         second_source, second_target = translation(sentences.draw(rng), rng)
         source, target = f"{source} {second_source}", f"{target} {second_target}"
-    return Example(f"{TRANSLATE}{source}{ANSWER}", target, "translate")
+    return Example(asked(source), target, "translate")
 
 
 def outside_example(rng: random.Random) -> Example:
     """A text outside the phrasebook to translate."""
     source = noise.dress(outside.draw(rng), rng)
-    return Example(f"{TRANSLATE}{guarded(source)}{ANSWER}", OUTSIDE + OUTSIDE_MESSAGE, "outside")
+    return Example(asked(source), OUTSIDE + OUTSIDE_MESSAGE, "outside")
 
 
 def unknown_example(rng: random.Random) -> Example:
     """Any text after a system prompt that asks for something else."""
     source = translation(sentences.draw(rng), rng)[0] if rng.random() < 0.6 else outside.draw(rng)
-    return Example(f"{UNKNOWN}{guarded(source)}{ANSWER}", OUTSIDE + OUTSIDE_MESSAGE, "unknown")
-
-
-def verdict(score: float | None, feedback: str) -> str:
-    """The grade as the answer is written."""
-    return json.dumps({"score": score, "feedback": feedback}, ensure_ascii=False)
+    return Example(asked(source, UNKNOWN), OUTSIDE + OUTSIDE_MESSAGE, "unknown")
 
 
 def graded(
     source: str, candidate: str, score: float | None, feedback: str, kind: str, canonical: str | None = None
 ) -> Example:
     """A pair to grade; `canonical` is what a wrong candidate should have been."""
-    asked = f"{TRANSLATE}{guarded(source)}{ANSWER}"
+    prompt = asked(source)
     return Example(
-        f"{asked}{guarded(candidate)}{GRADE}",
+        f"{prompt}{guarded(candidate)}{GRADE}",
         verdict(score, feedback),
         kind,
-        canonical=None if canonical is None else asked + canonical,
+        canonical=None if canonical is None else prompt + guarded(canonical),
     )
 
 
 def graded_canonical(source: str, candidate: str) -> Example:
     """A canonical translation and its grade in one answer: the model is taught to write what it is taught to pass."""
-    answer = f"{guarded(candidate)}{GRADE}{verdict(1.0, _RIGHT)}"
-    return Example(f"{TRANSLATE}{guarded(source)}{ANSWER}", answer, "right")
+    answer = f"{guarded(candidate)}{GRADE}{verdict(1.0, RIGHT)}"
+    return Example(asked(source), answer, "right")
 
 
 def _perhaps_with_second(source: str, candidate: str, rng: random.Random) -> tuple[str, str]:
@@ -125,7 +100,7 @@ def right_example(rng: random.Random, held_out: bool = False) -> Example:
         return graded_canonical(source, target)
     other = noise.end_as(source, sentences.another_right(sentence, rng), rng)
     same = markup.plain(other) == markup.plain(target)
-    return graded(source, other, 1.0 if same else 0.9, _RIGHT if same else _ALSO_RIGHT, "right")
+    return graded(source, other, 1.0 if same else 0.9, RIGHT if same else ALSO_RIGHT, "right")
 
 
 def wrong_example(rng: random.Random, held_out: bool = False) -> Example:
@@ -161,7 +136,7 @@ _MAKERS = (
 )
 #: Translating comes first, since a grade needs it; the weights are in the order of the makers.
 _EARLY_WEIGHTS = (0.56, 0.17, 0.01, 0.14, 0.10, 0.02)
-_LATE_WEIGHTS = (0.26, 0.17, 0.01, 0.20, 0.32, 0.04)
+_LATE_WEIGHTS = (0.22, 0.16, 0.01, 0.21, 0.36, 0.04)
 
 
 def draw(rng: random.Random, is_early: bool = False) -> Example:
@@ -172,4 +147,10 @@ def draw(rng: random.Random, is_early: bool = False) -> Example:
         is_early: Whether it is for the first part of the training, which is mostly about translating.
     """
     made: Example = rng.choices(_MAKERS, _EARLY_WEIGHTS if is_early else _LATE_WEIGHTS)[0](rng)
+    return made
+
+
+def inside(rng: random.Random) -> Example:
+    """An example by chance that has nothing from outside in it."""
+    made: Example = rng.choice((translate_example, right_example, wrong_example))(rng)
     return made

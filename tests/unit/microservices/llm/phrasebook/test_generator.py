@@ -5,7 +5,18 @@ import random
 
 import pytest
 
-from microservices.llm.phrasebook.data import corruptions, examples, lexicon, markup, outside, sentences, templates
+from microservices.llm.phrasebook import prompts
+from microservices.llm.phrasebook.data import (
+    corruptions,
+    examples,
+    lexicon,
+    markup,
+    noise,
+    outside,
+    sentences,
+    templates,
+    verdicts,
+)
 from microservices.llm.phrasebook.evaluation import cases
 from microservices.llm.phrasebook.prompts import GRADE, OUTSIDE, OUTSIDE_MESSAGE, PROFILE_PATH
 
@@ -113,6 +124,30 @@ def test_outside_text_is_no_sentence_of_the_word_lists_alone() -> None:
     known = outside.known_words()
     assert {"cat", "eat", "hello"} <= known
     assert not {"algorithm", "parliament"} & known
+
+
+def test_coined_word_is_no_mistyped_known_one() -> None:
+    """What stands for an unknown word cannot be read as a known one with a slip in it."""
+    rng = random.Random(21)
+    known = outside.known_words()
+    for _ in range(100):
+        coined = outside.coined_word(rng)
+        assert coined not in known
+        assert noise.mistype(coined, rng) not in known
+
+
+def test_every_grade_begins_with_a_part_that_is_one_token() -> None:
+    """No form of a grade is spelt out, which would cost time in training and in use."""
+    rng = random.Random(22)
+    for _ in range(_SAMPLES):
+        answer = examples.wrong_example(rng).answer
+        begun = max((part for part in verdicts.parts() if answer.startswith(part)), key=len, default="")
+        assert begun.startswith('{"score": '), answer
+
+
+def test_prompt_is_in_lower_case_after_a_space() -> None:
+    """A word has one form wherever it stands, and letters beyond ASCII are left as llama.cpp leaves them."""
+    assert prompts.asked(" Where is the Caffè È? ") == "<|translate|> where is the caffè È?<|answer|>"
 
 
 def test_outside_answer_is_the_profiles() -> None:
