@@ -149,7 +149,7 @@ async def test_name_of_an_upload_has_no_folders(database: Database) -> None:
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "limit=x", "order=up", "after=file-unknown"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=10001", "order=up", "after=file-unknown", "purpose=%00"])
 async def test_list_refuses_pages_that_are_none(query: str, database: Database) -> None:
     """A bad page parameter is named."""
     async with file_service(database) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:

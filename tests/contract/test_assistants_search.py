@@ -217,3 +217,19 @@ async def test_chunk_that_the_model_refuses_is_found_by_its_words(
     async with _embedded(database, upstream.openai_url) as (client, store):
         assert "zebra.txt" in await _names(client, store, "animal")
         assert "coins.txt" in await _names(client, store, "coin")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_model_that_refuses_everything_costs_no_text_its_vector(
+    database: Database, scripted_upstream: UpstreamFactory
+) -> None:
+    """A wrong model name is no text's fault: once it is put right, every chunk gets its vector."""
+    upstream = await scripted_upstream(scripts.openai_error(400))
+    async with sdk_client(database, upstream.openai_url) as client:
+        store = await store_of(client, _TEXTS)
+        assert await _names(client, store, "zebra") == ["zebra.txt"]
+        await upstream.wait_for_requests(3)
+    right = await scripted_upstream(embeddings(_vector))
+    async with sdk_client(database, right.openai_url) as client:
+        await _until_embedded(database)
+        assert (await _names(client, store, "wealth"))[0] == "coins.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -84,6 +85,22 @@ async def test_vector_stores_belong_to_the_key_that_made_them(database: Database
                 await request
         assert [item.id async for item in bob.vector_stores.list()] == [own_store]
         assert (await bob.vector_stores.retrieve(own_store)).file_counts.total == 0
+
+
+async def test_adding_and_deleting_at_once_are_done_in_turn(database: Database) -> None:
+    """Ten that add the same file, while it and its vector store are deleted: each is done, or finds nothing."""
+    async with file_service(database) as url, httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+        upload_form: Any = {"files": {"file": ("a.txt", b"text")}, "data": {"purpose": "assistants"}}
+        file = (await client.post("/files", **upload_form)).json()["id"]
+        store = (await client.post("/vector_stores", json={})).json()["id"]
+        adding = [client.post(f"/vector_stores/{store}/files", json={"file_id": file}) for _ in range(10)]
+        assert {response.status_code for response in await asyncio.gather(*adding)} == {200}
+        assert (await client.get(f"/vector_stores/{store}")).json()["file_counts"]["total"] == 1
+        again = [client.post(f"/vector_stores/{store}/file_batches", json={"file_ids": [file]}) for _ in range(5)]
+        gone = [client.delete(f"/files/{file}"), client.delete(f"/vector_stores/{store}")]
+        statuses = [response.status_code for response in await asyncio.gather(*again, *gone)]
+    assert set(statuses[:5]) <= {200, 404}
+    assert statuses[5:] == [200, 200]
 
 
 async def test_vector_store_that_nobody_used_expires(database: Database) -> None:

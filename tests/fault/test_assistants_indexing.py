@@ -114,12 +114,7 @@ async def test_file_that_is_deleted_while_it_is_read_is_let_go(database: Databas
     """The indexer goes on with the next file, and the deleted one leaves no chunk behind."""
     await _add(database, b"many words " * 60_000)
     async with Indexer(database) as indexer:
-        async with asyncio.timeout(_WAIT_SECONDS):
-            while True:
-                async with database.read() as connection:
-                    if (await vector_store_files.get(connection, STORE, FILE)).attempts:
-                        break
-                await asyncio.sleep(0.005)
+        await _until_begun(database)
         async with database.write() as connection:
             await files.delete(connection, "", FILE)
         await _add_second(database)
@@ -153,3 +148,24 @@ async def test_file_beyond_the_limits_fails(database: Database) -> None:
     assert file.last_error is not None
     assert file.last_error["code"] == "invalid_file"
     assert "at most 100 are read" in file.last_error["message"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_closing_does_not_wait_for_a_file_that_is_being_read(database: Database) -> None:
+    """The end of the service leaves the file to the next start, where it is begun once more."""
+    await _add(database, b"many words " * 200_000)
+    async with Indexer(database):
+        await _until_begun(database)
+        closing = time.monotonic()
+    assert time.monotonic() - closing < 1.0
+    async with database.read() as connection:
+        assert (await vector_store_files.get(connection, STORE, FILE)).status == "in_progress"
+
+
+async def _until_begun(database: Database) -> None:
+    async with asyncio.timeout(_WAIT_SECONDS):
+        while True:
+            async with database.read() as connection:
+                if (await vector_store_files.get(connection, STORE, FILE)).attempts:
+                    return
+            await asyncio.sleep(0.005)

@@ -62,7 +62,7 @@ async def create(request: Request, vector_store_id: str) -> ORJSONResponse:
         for item in wanted
     ]
     async with database_of(request).write() as connection:
-        await vector_stores.get(connection, owner, vector_store_id)
+        await vector_stores.lock(connection, owner, vector_store_id)
         if missing := await files.find_missing(connection, owner, [file.id for file in added]):
             raise files.not_found(missing)
         await vector_store_files.add_batch(connection, batch)

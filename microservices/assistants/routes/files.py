@@ -17,7 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from microservices.assistants.objects.file import File
-from microservices.assistants.requests.query import page_query
+from microservices.assistants.requests.query import id_query, page_query
 from microservices.assistants.routes.asked import check_path, database_of, owner_of
 from microservices.assistants.routes.described import PAGE, Query, deleted_model, described, list_model
 from microservices.assistants.store import files
@@ -105,7 +105,7 @@ async def create(request: Request) -> ORJSONResponse:
 async def list_page(request: Request) -> ORJSONResponse:
     """List files, or those with one purpose."""
     query = page_query(request, default_limit=_MAX_LIMIT, max_limit=_MAX_LIMIT)
-    purpose = request.query_params.get("purpose") or None
+    purpose = id_query(request, "purpose")
     async with database_of(request).read() as connection:
         page = await files.page(connection, owner_of(request), query, purpose)
     return ORJSONResponse(page_json(page, [file.to_json() for file in page.items]))

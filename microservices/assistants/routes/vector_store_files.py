@@ -70,8 +70,9 @@ async def create(request: Request, vector_store_id: str) -> ORJSONResponse:
     strategy = wanted.chunking_strategy.model_dump() if wanted.chunking_strategy else None
     file = new_file(vector_store_id, wanted.file_id, strategy, attributes=wanted.attributes)
     async with database_of(request).write() as connection:
-        await vector_stores.get(connection, owner, vector_store_id)
-        await files.get(connection, owner, wanted.file_id)
+        await vector_stores.lock(connection, owner, vector_store_id)
+        if missing := await files.find_missing(connection, owner, [wanted.file_id]):
+            raise files.not_found(missing)
         await vector_store_files.add(connection, [file])
     search_of(request).wake()
     return ORJSONResponse(file.to_json())

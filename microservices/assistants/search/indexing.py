@@ -17,12 +17,14 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.json_object import JsonObject
 from microservices.assistants.objects.vector_store_file import VectorStoreFile
+from microservices.assistants.search.abandoned_thread import in_abandoned_thread
 from microservices.assistants.search.embedder import Embedder
 from microservices.assistants.search.words import words_of
 from microservices.assistants.store import chunks, files, vector_store_files
@@ -52,6 +54,8 @@ _READING_SECONDS = 120.0
 _LIMITS = ReadingLimits(size_bytes=1_000_000_000, seconds=30.0)
 #: A vector for a text that the model refuses: none, and it is not asked again.
 _REFUSED = b""
+#: A text that every embedding model takes.
+_HARMLESS = "text"
 
 
 class _LostClaimError(Exception):
@@ -142,7 +146,7 @@ class Indexer:
             name = await files.name_of(connection, file.id)
         strategy = ChunkingStrategy(**file.chunking_strategy["static"])
         async with asyncio.timeout(_READING_SECONDS):
-            return await asyncio.to_thread(_read, data, name, strategy, self._limits)
+            return await in_abandoned_thread(partial(_read, data, name, strategy, self._limits))
 
     async def _store(self, file: VectorStoreFile, made: Sequence[Chunk]) -> None:
         """Store the chunks a few at a time, then say that they are all there: until then no search finds them."""
@@ -219,13 +223,14 @@ async def _vectors_of(embedder: Embedder, lacking: Sequence[tuple[int, str]]) ->
     """Return the vectors of chunks; one that the model refuses alone gets an empty one.
 
     Raises:
-        ServiceError: The service is not there, or answers nonsense.
+        ServiceError: The service is not there, answers nonsense, or refuses whatever it is asked.
     """
     try:
         vectors = await embedder.of_texts([text for _, text in lacking])
         return [ChunkVector(seq, vector.tobytes()) for (seq, _), vector in zip(lacking, vectors, strict=True)]
     except InvalidRequestError as exc:
         if len(lacking) == 1:
+            await embedder.of_texts([_HARMLESS])  # an unknown model is not this text's fault
             _log.warning("the embedding model refuses a chunk, which full text still finds: %s", exc.message)
             return [ChunkVector(lacking[0][0], _REFUSED)]
     middle = len(lacking) // 2

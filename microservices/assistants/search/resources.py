@@ -60,20 +60,21 @@ async def attach(connection: AsyncConnection, owner: str, thread: Thread, attach
     Raises:
         InvalidRequestError: A file that is attached is not there, or is somebody else's.
     """
+    resources = thread.tool_resources or {}
+    ids: list[str] = (resources.get("file_search") or {}).get("vector_store_ids") or []
+    stores = await vector_stores.of_owner(connection, owner, ids[:1])
+    if stores:
+        await vector_stores.lock(connection, owner, stores[0].id)
     await _check_files(connection, owner, [item["file_id"] for item in attachments], "attachments")
     wanted = [item["file_id"] for item in attachments if _is_searched(item)]
     if not wanted:
         return
-    resources = thread.tool_resources or {}
-    ids: list[str] = (resources.get("file_search") or {}).get("vector_store_ids") or []
-    stores = await vector_stores.of_owner(connection, owner, ids[:1])
-    store_id = stores[0].id if stores else None
-    if store_id is None:
-        store_id = (await add_store(connection, owner)).id
-        changed = {**resources, "file_search": {"vector_store_ids": [store_id]}}
+    store = stores[0] if stores else await add_store(connection, owner)
+    if not stores:
+        changed = {**resources, "file_search": {"vector_store_ids": [store.id]}}
         await threads.update(connection, thread.id, {"tool_resources": changed})
-    there = await vector_store_files.not_failed(connection, store_id, wanted)
-    await _add_files(connection, store_id, [file_id for file_id in wanted if file_id not in there], None)
+    there = await vector_store_files.not_failed(connection, store.id, wanted)
+    await _add_files(connection, store.id, [file_id for file_id in wanted if file_id not in there], None)
 
 
 async def add_store(

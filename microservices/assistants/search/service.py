@@ -23,7 +23,7 @@ from microservices.assistants.store import chunk_search, chunks, vector_store_fi
 from microservices.assistants.store.chunks import ChunkVector, FoundChunk
 from microservices.assistants.store.database import Database
 from servicekit.documents.ranking import cosine, reciprocal_rank_fusion, vector_from_bytes
-from servicekit.errors import ServiceError
+from servicekit.errors import InvalidRequestError, ServiceError
 
 _log = logging.getLogger(__name__)
 
@@ -146,10 +146,12 @@ class DocumentSearch:
             return None
         try:
             return await self._embedder.of_question(question)
+        except InvalidRequestError as exc:  # this question's fault, such as its length
+            _log.warning("full text answers a question alone: %s", exc.message)
         except ServiceError as exc:
-            _log.warning("full text answers alone: %s", exc.message)
+            _log.warning("full text answers alone for now: %s", exc.message)
             self._embed_after = time.monotonic() + _EMBEDDING_PAUSE_SECONDS
-            return None
+        return None
 
 
 async def _files_that_fulfil(

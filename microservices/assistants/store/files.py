@@ -43,11 +43,12 @@ async def get(connection: AsyncConnection, owner: str, file_id: str) -> File:
 
 
 async def find_missing(connection: AsyncConnection, owner: str, file_ids: Sequence[str]) -> str | None:
-    """Return the first of these ids under which an owner has no file."""
+    """Return the first of these ids under which an owner has no file; the others stay until the transaction ends."""
     there: set[str] = set()
     for start in range(0, len(file_ids), _IDS_PER_QUERY):
         asked = file_ids[start : start + _IDS_PER_QUERY]
-        there.update(await connection.scalars(select(_TABLE.c.id).where(_TABLE.c.id.in_(asked), *_are_of(owner))))
+        statement = select(_TABLE.c.id).where(_TABLE.c.id.in_(asked), *_are_of(owner))
+        there.update(await connection.scalars(statement.with_for_update(read=True, key_share=True)))
     return next((file_id for file_id in file_ids if file_id not in there), None)
 
 

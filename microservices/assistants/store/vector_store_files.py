@@ -23,7 +23,10 @@ _IS_OPEN = search_tables.IS_OPEN
 
 
 async def add(connection: AsyncConnection, files: Sequence[VectorStoreFile]) -> None:
-    """Add files of one vector store, to be indexed; one that it has already is indexed anew."""
+    """Add files of one vector store, to be indexed; one that it has already is indexed anew.
+
+    The vector store is locked, and the files are known to be there: two that add the same file do so in turn.
+    """
     for start in range(0, len(files), _IDS_PER_QUERY):
         some = files[start : start + _IDS_PER_QUERY]
         ids = [file.id for file in some]

@@ -39,10 +39,16 @@ async def get(connection: AsyncConnection, owner: str, store_id: str) -> VectorS
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    found = await find_one(connection, VectorStore, _TABLE, *_is(owner, store_id))
-    if found is None:
-        raise not_found(store_id)
-    return found
+    return _found(await find_one(connection, VectorStore, _TABLE, *_is(owner, store_id)), store_id)
+
+
+async def lock(connection: AsyncConnection, owner: str, store_id: str) -> VectorStore:
+    """Return a vector store that nobody else adds files to or deletes until the transaction ends.
+
+    Raises:
+        NotFoundError: There is none, or it is somebody else's.
+    """
+    return _found(await find_one(connection, VectorStore, _TABLE, *_is(owner, store_id), locked=True), store_id)
 
 
 async def of_owner(connection: AsyncConnection, owner: str, store_ids: Sequence[str]) -> list[VectorStore]:
@@ -106,6 +112,12 @@ async def count_by(
 def not_found(store_id: str) -> NotFoundError:
     """Return the error that says that there is no such vector store."""
     return NotFoundError(f"No vector store found with id '{store_id}'.")
+
+
+def _found(store: VectorStore | None, store_id: str) -> VectorStore:
+    if store is None:
+        raise not_found(store_id)
+    return store
 
 
 def _is(owner: str, store_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
