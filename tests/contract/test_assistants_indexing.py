@@ -53,6 +53,7 @@ async def test_pdf_is_found_by_its_pages_text(database: Database) -> None:
     assert found.filename == "b.pdf"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("name", "content", "code", "words"),
     [

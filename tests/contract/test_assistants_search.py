@@ -19,6 +19,8 @@ from tests.support.file_search import EMBEDDING_MODEL, embeddings, sdk_client, s
 from tests.support.network import refusing_url
 from tests.support.scripted_upstream import Reply, Script
 
+#: Where the database makes no difference, or another test asks both.
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 _WAIT_SECONDS = 10.0
 
 
@@ -85,6 +87,7 @@ async def test_search_filters_by_attributes(database: Database) -> None:
         assert item.attributes == {"year": 2024}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "question",
     [
@@ -160,6 +163,7 @@ async def test_search_finds_by_meaning_with_an_embedding_model(
     assert upstream.requests[0].path == "/v1/embeddings"
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "failing",
     [
@@ -183,7 +187,7 @@ async def test_full_text_answers_alone_when_the_embedding_service_fails(
     assert len(upstream.requests) <= 2
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@ON_SQLITE
 async def test_full_text_answers_alone_when_nobody_listens(database: Database) -> None:
     """An address that refuses connections delays neither the file nor the search."""
     with refusing_url() as url:
@@ -203,7 +207,7 @@ async def test_vectors_are_made_when_the_embedding_service_is_there_at_last(
         assert (await _names(client, store, "wealth"))[0] == "coins.txt"
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@ON_SQLITE
 async def test_chunk_that_the_model_refuses_is_found_by_its_words(
     database: Database, scripted_upstream: UpstreamFactory
 ) -> None:
@@ -219,7 +223,7 @@ async def test_chunk_that_the_model_refuses_is_found_by_its_words(
         assert "coins.txt" in await _names(client, store, "coin")
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@ON_SQLITE
 async def test_model_that_refuses_everything_costs_no_text_its_vector(
     database: Database, scripted_upstream: UpstreamFactory
 ) -> None:
