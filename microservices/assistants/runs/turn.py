@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -217,8 +217,7 @@ class Turn:
     async def _require_action(self, run: Run, answer: AnswerWriter, came: GatewayAnswer) -> None:
         action = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": answer.calls}}
         changes = {"status": RunStatus.REQUIRES_ACTION, "required_action": action}
-        told = answer.finish(_token_counts(came.usage), came.attached, None)
-        await self._change(run, changes, told)
+        await self._change(run, changes, lambda: answer.finish(_token_counts(came.usage), came.attached, None))
 
     async def _end(
         self,
@@ -239,9 +238,12 @@ class Turn:
         """
         usage = _token_counts(came.usage) if came else None
         cut: Cut | None = "max_tokens" if reason == "max_completion_tokens" else None
-        told = answer.finish(usage, came.attached if came else {}, cut)
-        if reason is not None:
-            told += answer.fail_tool_calls()
+        attached = came.attached if came else {}
+
+        def finished() -> list[Told]:
+            told = answer.finish(usage, attached, cut)
+            return told if reason is None else told + answer.fail_tool_calls()
+
         changes: dict[str, Any] = {
             "status": status,
             "usage": _sum(conversation.steps, usage),
@@ -249,7 +251,7 @@ class Turn:
         }
         if status is RunStatus.COMPLETED:
             changes["completed_at"] = int(time.time())
-        await self._change(conversation.run, changes, told)
+        await self._change(conversation.run, changes, finished)
 
     async def _fail(self, conversation: Conversation, error: JsonObject) -> None:
         """End the run with an error; what it has open is closed."""
@@ -266,11 +268,18 @@ class Turn:
             change.told += await close_leftovers(change.connection, run, RunStatus.FAILED, error)
             change.told.append((event_names.of_run(RunStatus.FAILED), replace(run, **changes).to_json()))
 
-    async def _change(self, run: Run, changes: dict[str, Any], told: Sequence[Told]) -> None:
-        """Write a change of the run with the events that come before it."""
+    async def _change(self, run: Run, changes: dict[str, Any], finish: Callable[[], list[Told]]) -> None:
+        """Write a change of the run with its answer.
+
+        Args:
+            run: As it was.
+            changes: Its new status and what goes with it.
+            finish: Puts the answer's rows into their last state; called once it is certain that nobody else has
+                ended the run, who would write them with an end of another kind.
+        """
         assert self._journal is not None  # begun  # noqa: S101
         async with self._journals.change(self._journal, {RunStatus.IN_PROGRESS}, changes) as change:
-            change.told += told
+            change.told += finish()
             change.told.append((event_names.of_run(changes["status"]), replace(run, **changes).to_json()))
             self._tools.reach("in_finalise")
 
