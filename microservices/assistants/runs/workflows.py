@@ -55,6 +55,7 @@ class Workflows:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(6)}"
         self._presence: Presence = presence_in(url, self._name)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
 
     async def __aenter__(self) -> Workflows:
         self._loop = asyncio.get_running_loop()
@@ -65,7 +66,7 @@ class Workflows:
     async def __aexit__(self, *exc_info: object) -> None:
         loop = asyncio.get_running_loop()
         executor = ThreadPoolExecutor(1)
-        await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+        await loop.run_in_executor(executor, self._destroy)
         executor.shutdown(wait=False)  # its thread has nothing more to do, and joining it would block the loop
         loop.set_default_executor(ThreadPoolExecutor())  # dbos had put its own there, and ended it
         await self._presence.end()
@@ -130,12 +131,17 @@ class Workflows:
         if self._url.get_backend_name() == "sqlite":
             path = Path(f"{self._url.database}.workflows")
             config["system_database_url"] = f"sqlite:///{path}"
-            config["system_database_engine"] = _sqlite_engine(path)
+            config["system_database_engine"] = self._engine = _sqlite_engine(path)
         else:
             config["system_database_url"] = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
         DBOS(config=config)
         self._turn = DBOS.workflow(name=_WORKFLOW)(self._run_turn())
         DBOS.launch()
+
+    def _destroy(self) -> None:
+        DBOS.destroy(destroy_registry=True)
+        if self._engine is not None:  # dbos closes only what it opened
+            self._engine.dispose()
 
     def _run_turn(self) -> Turn:
         async def turn(run_id: str) -> None:
