@@ -49,9 +49,11 @@ async def insert_unless_there(
         Whether the row was added.
     """
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).values(to_row(item, table))
+    columns = [table.c[name] for name in unique]
     result = await connection.execute(
-        statement.on_conflict_do_nothing(index_elements=[table.c[name] for name in unique], index_where=among),
+        dialect.insert(table).on_conflict_do_nothing(index_elements=columns, index_where=among),
+        # Beside the statement, for within it each value would be an expression of its own, made anew each time.
+        to_row(item, table),
         execution_options={"preserve_rowcount": True},  # of an INSERT it would be forgotten
     )
     return result.rowcount == 1
