@@ -28,7 +28,7 @@ from microservices.assistants.runs.turn import Tools, Turn
 from microservices.assistants.runs.workflows import Workflows
 from microservices.assistants.search.passages import Search
 from microservices.assistants.settings import AssistantsSettings
-from microservices.assistants.store import run_events, run_steps, runs
+from microservices.assistants.store import former_places, run_events, run_steps, runs
 from microservices.assistants.store.database import Database
 from servicekit.errors import InvalidRequestError
 
@@ -257,4 +257,6 @@ class DurableEngine:
         while pruned:
             async with self._database.write() as connection:
                 pruned = await run_events.prune(connection, before)
+        async with self._database.write() as connection:
+            await former_places.prune(connection, before)
         await self._workflows.prune(self._limits.events_kept_seconds)

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.assistant import Assistant
 from microservices.assistants.store import tables
+from microservices.assistants.store.former_places import delete_listed
 from microservices.assistants.store.paging import Page, PageQuery, read_page
-from microservices.assistants.store.rows import delete_where, find_one, from_row, insert_items, update_item
+from microservices.assistants.store.rows import find_one, from_row, insert_items, update_item
 from servicekit.errors import NotFoundError
 
 _TABLE = tables.assistants
@@ -45,7 +46,7 @@ async def delete(connection: AsyncConnection, owner: str, assistant_id: str) -> 
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    if not await delete_where(connection, _TABLE, *_is(owner, assistant_id)):
+    if not await delete_listed(connection, _TABLE, *_is(owner, assistant_id)):
         raise _not_found(assistant_id)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.file import File
 from microservices.assistants.store import file_tables
+from microservices.assistants.store.former_places import delete_listed
 from microservices.assistants.store.paging import Page, PageQuery, read_page
 from microservices.assistants.store.rows import delete_where, find_one, from_row, insert_items
 from servicekit.errors import NotFoundError
@@ -77,7 +78,7 @@ async def delete(connection: AsyncConnection, owner: str, file_id: str) -> None:
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    if not await delete_where(connection, _TABLE, _TABLE.c.id == file_id, *_are_of(owner)):
+    if not await delete_listed(connection, _TABLE, _TABLE.c.id == file_id, *_are_of(owner)):
         raise not_found(file_id)
 
 

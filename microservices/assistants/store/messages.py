@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.message import Message
 from microservices.assistants.store import tables
+from microservices.assistants.store.former_places import delete_listed
 from microservices.assistants.store.paging import Page, PageQuery, read_page
-from microservices.assistants.store.rows import delete_where, find_one, from_row, insert_items, update_item
+from microservices.assistants.store.rows import find_one, from_row, insert_items, update_item
 from servicekit.errors import NotFoundError
 
 _TABLE = tables.messages
@@ -50,7 +51,7 @@ async def delete(connection: AsyncConnection, thread_id: str, message_id: str) -
     Raises:
         NotFoundError: The thread has none with this id.
     """
-    if not await delete_where(connection, _TABLE, *_is(thread_id, message_id)):
+    if not await delete_listed(connection, _TABLE, *_is(thread_id, message_id)):
         raise _not_found(message_id)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, RowMapping, Table, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.json_object import JsonObject
+from microservices.assistants.store.former_places import former_place
 from servicekit.errors import NotFoundError
 
 Item = TypeVar("Item")
@@ -54,7 +55,7 @@ async def read_page(
         read: Makes the object of a row.
 
     Raises:
-        NotFoundError: `after` or `before` names nothing in this list.
+        NotFoundError: `after` or `before` names nothing that is, or was not long ago, in this list.
     """
     conditions = list(of)
     is_falling = query.order == "desc"
@@ -79,6 +80,8 @@ async def _seq_of(
     connection: AsyncConnection, table: Table, of: Sequence[ColumnElement[bool]], wanted: str, parameter: str
 ) -> int:
     found: int | None = await connection.scalar(select(table.c.seq).where(table.c.id == wanted, *of))
+    if found is None:
+        found = await former_place(connection, table, wanted)
     if found is None:
         raise NotFoundError(
             f"'{wanted}' is not in this list. Leave out '{parameter}' for its beginning.", param=parameter

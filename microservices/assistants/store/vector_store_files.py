@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from microservices.assistants.objects.json_object import JsonObject
 from microservices.assistants.objects.vector_store_file import FileBatch, VectorStoreFile
 from microservices.assistants.store import search_tables
+from microservices.assistants.store.former_places import delete_listed
 from microservices.assistants.store.paging import Page, PageQuery, read_page
 from microservices.assistants.store.rows import delete_where, find_one, from_row, insert_items
 from microservices.assistants.store.vector_stores import Counted, count_by
@@ -69,7 +70,7 @@ async def delete(connection: AsyncConnection, store_id: str, file_id: str) -> No
     Raises:
         NotFoundError: It is not in this vector store.
     """
-    if not await delete_where(connection, _TABLE, *_is(store_id, file_id)):
+    if not await delete_listed(connection, _TABLE, *_is(store_id, file_id)):
         raise _not_found(store_id, file_id)
 
 

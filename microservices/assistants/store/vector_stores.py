@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from microservices.assistants.objects.vector_store import FileCounts, VectorStore
 from microservices.assistants.store import search_tables
+from microservices.assistants.store.former_places import delete_listed
 from microservices.assistants.store.paging import Page, PageQuery, read_page
-from microservices.assistants.store.rows import delete_where, find_one, from_row, insert_items, update_item
+from microservices.assistants.store.rows import find_one, from_row, insert_items, update_item
 from servicekit.errors import NotFoundError
 
 _TABLE = search_tables.vector_stores
@@ -78,7 +79,7 @@ async def delete(connection: AsyncConnection, owner: str, store_id: str) -> None
     Raises:
         NotFoundError: There is none, or it is somebody else's.
     """
-    if not await delete_where(connection, _TABLE, *_is(owner, store_id)):
+    if not await delete_listed(connection, _TABLE, *_is(owner, store_id)):
         raise not_found(store_id)
 
 

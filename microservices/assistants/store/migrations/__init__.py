@@ -7,4 +7,4 @@ A new step: `versions/vNNNN_what_it_adds.py` with `revision = "NNNN"` and the on
 from __future__ import annotations
 
 #: The schema that this code works with.
-HEAD = "0002"
+HEAD = "0003"
