@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Final
 
 from microservices.assistants.objects.run import ACTIVE, Run, RunStatus
 from microservices.assistants.objects.run_event import RunEvent
 from microservices.assistants.objects.thread import Thread
+from microservices.assistants.runs.checkpoints import Checkpoints
 from microservices.assistants.runs.crash_points import killer
 from microservices.assistants.runs.creation import Created, Creation
 from microservices.assistants.runs.ending import end_run
@@ -25,7 +27,7 @@ from microservices.assistants.runs.new_run import NewRun, NewThread, ToolOutput
 from microservices.assistants.runs.sweep import DATABASE_FAILURES, Sweep
 from microservices.assistants.runs.tool_outputs import submit_outputs
 from microservices.assistants.runs.turn import Tools, Turn
-from microservices.assistants.runs.workflows import Workflows
+from microservices.assistants.runs.workflows import Workflows, workflow_file
 from microservices.assistants.search.passages import Search
 from microservices.assistants.settings import AssistantsSettings
 from microservices.assistants.store import former_places, run_events, run_steps, runs
@@ -84,6 +86,9 @@ class DurableEngine:
         if not self._database.is_sqlite:
             await self._stack.enter_async_context(Listener(self._database.url, self._journals.changes))
         await self._stack.enter_async_context(self._workflows)
+        if self._database.is_sqlite:
+            files = (Path(str(self._database.url.database)), workflow_file(self._database.url))
+            await self._stack.enter_async_context(Checkpoints(files))
         self._stack.push_async_callback(self._let_go)
         await self._stack.enter_async_context(self._sweep)
         return self

@@ -23,6 +23,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from microservices.assistants.runs.presence import Presence, presence_in
+from microservices.assistants.store.sqlite_connection import LOG_PAGES
 
 #: Fixed: dbos's default is a hash of the source, and after a change of that nobody would resume what is pending.
 _VERSION: Final = "assistants-1"
@@ -129,7 +130,7 @@ class Workflows:
             "notification_listener_polling_interval_sec": _FIRST_POLL_SECONDS,
         }
         if self._url.get_backend_name() == "sqlite":
-            path = Path(f"{self._url.database}.workflows")
+            path = workflow_file(self._url)
             config["system_database_url"] = f"sqlite:///{path}"
             config["system_database_engine"] = self._engine = _sqlite_engine(path)
         else:
@@ -155,6 +156,11 @@ class Workflows:
         return turn
 
 
+def workflow_file(url: URL) -> Path:
+    """Return where dbos keeps its notes beside a SQLite of ours."""
+    return Path(f"{url.database}.workflows")
+
+
 def _sqlite_engine(path: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}")
 
@@ -162,7 +168,12 @@ def _sqlite_engine(path: Path) -> Engine:
     def prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = "IMMEDIATE"
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={_BUSY_MILLISECONDS}"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            f"busy_timeout={_BUSY_MILLISECONDS}",
+            f"wal_autocheckpoint={LOG_PAGES}",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
         if sqlite3.sqlite_version_info < _SQLITE_WITH_SUBSECONDS:

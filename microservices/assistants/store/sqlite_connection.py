@@ -13,6 +13,9 @@ from typing import Any
 
 import aiosqlite
 
+#: Pages of 4 KiB, after which a commit empties the log itself; the service does so long before, beside its work.
+LOG_PAGES = 25_000
+
 
 class QuickConnection(aiosqlite.Connection):
     """A connection as SQLAlchemy's adapter uses it."""
@@ -104,6 +107,7 @@ def _opened(database: str, busy_milliseconds: int) -> sqlite3.Connection:
         "synchronous=NORMAL",
         f"busy_timeout={busy_milliseconds}",
         "foreign_keys=ON",
+        f"wal_autocheckpoint={LOG_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
     return connection
