@@ -122,3 +122,26 @@ async def _check_run(service: AssistantsProcess, thread_id: str, runs: list[dict
         assert message["content"][0]["text"]["value"] == expected
     steps = (await service.client.get(f"/v1/threads/{thread_id}/runs/{run['id']}/steps")).json()["data"]
     assert all(step["status"] != "in_progress" for step in steps)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+async def test_stopped_process_leaves_its_runs_to_the_next(tmp_path: Path) -> None:
+    """SIGTERM does not wait for models: the process ends at once, and the next one brings the run to its end."""
+    stuck = scripts.stream(scripts.openai_events(["one "])[0], scripts.STALL)
+    answers = [stuck, scripts.openai_stream(_WORDS)]
+
+    async def gateway_once_stuck(reply: Reply) -> None:
+        is_list = reply.request.path.endswith("/models")
+        await (scripts.models_list(STEADY) if is_list else answers.pop(0))(reply)
+
+    async with ScriptedUpstream(gateway_once_stuck) as upstream:
+        async with assistants_process(tmp_path, upstream.openai_url) as first:
+            thread_id = await make_thread(first.client, "Hello?")
+            assistant = await make_assistant(first.client, model=STEADY)
+            run = await make(first.client, f"/v1/threads/{thread_id}/runs", assistant_id=assistant)
+            while len(answers) == 2:  # noqa: ASYNC110 - the model is asked in its own time
+                await asyncio.sleep(0.01)
+            assert await asyncio.to_thread(first.process.stop) == 0
+        async with assistants_process(tmp_path, upstream.openai_url) as second:
+            assert (await finished_run(second.client, thread_id, run["id"]))["status"] == "completed"
