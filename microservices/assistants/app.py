@@ -86,8 +86,7 @@ def embedder_of(settings: AssistantsSettings, client: HttpClient) -> Embedder | 
     """Return what makes vectors for file_search; None where no embedding model is configured."""
     if settings.embeddings_url is None or settings.embedding_model is None:
         return None
-    key = settings.embeddings_api_key
-    return Embedder(client, settings.embeddings_url, settings.embedding_model, key.get_secret_value() if key else None)
+    return Embedder(client, settings.embeddings_url, settings.embedding_model, settings.embeddings_api_key)
 
 
 def _routers() -> list[APIRouter]:

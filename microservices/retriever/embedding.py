@@ -1,40 +1,22 @@
-"""Asks an OpenAI-compatible `/v1/embeddings` for vectors."""
+"""Asks an embeddings service for vectors, and leaves it alone for a while when it failed."""
 
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
-import orjson
 from pydantic import SecretStr
 
 from servicekit.context import CallContext
-from servicekit.documents.ranking import unit_vector
-from servicekit.errors import InvalidRequestError, UpstreamBadResponseError, UpstreamError, UpstreamTimeoutError
+from servicekit.errors import InvalidRequestError, UpstreamError, UpstreamTimeoutError
 from servicekit.http.client import HttpClient, Target, Timeouts
-from servicekit.http.upstream_errors import error_from_answer
-from servicekit.openai.answers import decode_object
-from servicekit.secret_mask import known_secrets
+from servicekit.openai.embeddings import Embeddings, EmbeddingsUpstream
 
 _CONNECT_SECONDS = 2.0
 #: A service that failed is not asked again by every question.
 _PAUSE_SECONDS = 5.0
 #: A text that a model refuses is tried again by its first half, until it is shorter than this.
 _SHORTEST_CHARACTERS = 32
-
-
-class Embeddings(NamedTuple):
-    """What one model made of texts.
-
-    Attributes:
-        model: Its name, as the service tells it.
-        vectors: Unit vectors, in the order of the texts.
-    """
-
-    model: str
-    vectors: list[array[float]]
 
 
 class Embedder:
@@ -48,13 +30,7 @@ class Embedder:
     """
 
     def __init__(self, http: HttpClient, url: str, model: str | None, api_key: SecretStr | None) -> None:
-        self._http = http
-        self._target = Target("the embeddings service", url)
-        self._model = model
-        self._headers = {"content-type": "application/json"}
-        if api_key is not None:
-            known_secrets().add(api_key.get_secret_value())  # an error may repeat it
-            self._headers["authorization"] = f"Bearer {api_key.get_secret_value()}"
+        self._upstream = EmbeddingsUpstream(http, Target("the embeddings service", url), model, api_key)
         self._failure: UpstreamError | None = None
         self._failed_at = 0.0
 
@@ -101,31 +77,9 @@ class Embedder:
                 text = text[: len(text) // 2]
 
     async def _asked(self, texts: Sequence[str], context: CallContext, limit_seconds: float) -> Embeddings:
-        payload: dict[str, Any] = {"input": list(texts)}
-        if self._model is not None:
-            payload["model"] = self._model
         left = context.remaining_seconds()
         seconds = limit_seconds if left is None else min(left, limit_seconds)
         if seconds <= 0:
-            raise UpstreamTimeoutError(f"{self._target}: the request's time ran out before it was asked.")
-        response, body = await self._http.fetch(
-            "POST",
-            self._target,
-            body=orjson.dumps(payload),
-            headers={**self._headers, **context.headers()},
-            timeouts=Timeouts(_CONNECT_SECONDS, seconds, seconds, seconds),
-        )
-        if response.status != 200:
-            raise error_from_answer(self._target, response.status, response.headers, body)
-        return self._read(decode_object(body, self._target), len(texts))
-
-    def _read(self, document: Mapping[str, Any], count: int) -> Embeddings:
-        """Return the vectors of an answer, which may list them in any order."""
-        try:
-            items = sorted(document["data"], key=lambda item: item["index"])
-            vectors = [unit_vector(map(float, item["embedding"])) for item in items]
-        except (KeyError, TypeError, ValueError, InvalidRequestError) as exc:
-            raise UpstreamBadResponseError(f"{self._target} answered no list of embeddings: {exc!r}.") from exc
-        if len(vectors) != count or len({len(vector) for vector in vectors}) != 1 or not vectors[0]:
-            raise UpstreamBadResponseError(f"{self._target} answered {len(vectors)} vectors for {count} texts.")
-        return Embeddings(str(document.get("model") or self._model or "unnamed"), vectors)
+            raise UpstreamTimeoutError(f"{self._upstream.target}: the request's time ran out before it was asked.")
+        timeouts = Timeouts(_CONNECT_SECONDS, seconds, seconds, seconds)
+        return await self._upstream.embed(texts, timeouts, context.headers())

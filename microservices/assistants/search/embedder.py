@@ -1,17 +1,14 @@
-"""Vectors of texts, by an OpenAI-compatible service: https://platform.openai.com/docs/api-reference/embeddings."""
+"""Vectors of questions and chunks, by an embedding service, in calls that are bounded."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import orjson
+from pydantic import SecretStr
 
-from servicekit.documents.ranking import unit_vector
-from servicekit.errors import InvalidRequestError, UpstreamBadResponseError
 from servicekit.http.client import HttpClient, Target, Timeouts
-from servicekit.http.upstream_errors import error_from_answer
+from servicekit.openai.embeddings import EmbeddingsUpstream
 
 #: Bounds of one request, in texts and in characters of all of them.
 _MAX_TEXTS = 32
@@ -32,17 +29,14 @@ class Embedder:
         api_key: Sent as `Authorization: Bearer`, if there is one.
     """
 
-    def __init__(self, client: HttpClient, url: str, model: str, api_key: str | None = None) -> None:
+    def __init__(self, client: HttpClient, url: str, model: str, api_key: SecretStr | None = None) -> None:
         self.model = model
-        self._client = client
-        self._target = Target(f"the embedding service (model '{model}')", f"{url.rstrip('/')}/embeddings")
-        self._headers = {"content-type": "application/json"}
-        if api_key:
-            self._headers["authorization"] = f"Bearer {api_key}"
+        target = Target(f"the embedding service (model '{model}')", f"{url.rstrip('/')}/embeddings")
+        self._upstream = EmbeddingsUpstream(client, target, model, api_key)
 
     async def of_question(self, question: str) -> array[float]:
         """Return the unit vector of a question; raises as `of_texts` does, after seconds at the latest."""
-        return (await self._ask([question[:_MAX_CHARACTERS]], _QUESTION_TIMEOUTS))[0]
+        return (await self._upstream.embed([question[:_MAX_CHARACTERS]], _QUESTION_TIMEOUTS)).vectors[0]
 
     async def of_texts(self, texts: Sequence[str]) -> list[array[float]]:
         """Return the unit vector of each text, in as many requests as their sizes need.
@@ -53,30 +47,7 @@ class Embedder:
         """
         vectors: list[array[float]] = []
         for batch in _batches(texts):
-            vectors += await self._ask(batch, _CHUNK_TIMEOUTS)
-        return vectors
-
-    async def _ask(self, texts: Sequence[str], timeouts: Timeouts) -> list[array[float]]:
-        body = orjson.dumps({"model": self.model, "input": texts, "encoding_format": "float"})
-        response, data = await self._client.fetch(
-            "POST", self._target, body=body, headers=self._headers, timeouts=timeouts
-        )
-        if response.status >= 400:
-            raise error_from_answer(self._target, response.status, response.headers, data)
-        return self._vectors(data, len(texts))
-
-    def _vectors(self, data: bytes, count: int) -> list[array[float]]:
-        try:
-            items: list[Any] = sorted(orjson.loads(data)["data"], key=lambda item: item["index"])
-            vectors = [unit_vector(item["embedding"]) for item in items]
-        except (ValueError, TypeError, LookupError, InvalidRequestError) as exc:
-            raise UpstreamBadResponseError(f"{self._target} answered no embeddings: {exc}.") from exc
-        sizes = {len(vector) for vector in vectors}
-        if len(vectors) != count or len(sizes) != 1 or 0 in sizes:
-            raise UpstreamBadResponseError(
-                f"{self._target} answered {len(vectors)} embeddings of {sorted(sizes)} numbers; "
-                f"{count} of one length were expected."
-            )
+            vectors += (await self._upstream.embed(batch, _CHUNK_TIMEOUTS)).vectors
         return vectors
 
 
