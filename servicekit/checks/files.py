@@ -25,5 +25,5 @@ def check_files(uses: Sequence[DeploymentInUse], folder: Path) -> Iterator[Findi
         elif use.deployment.hub_reference is not None:
             yield Finding(Verdict.OK, subject, f"embedded: the start fetches {use.deployment.model} from Hugging Face")
         else:
-            remedy = "Correct the alias's model in models.json."
+            remedy = "Correct the alias's model in compose/models.json, or in the file that MODELS_FILE names."
             yield Finding(Verdict.PROBLEM, subject, f"there is no file {path}. {remedy}")

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from servicekit.environment import PROJECT_ROOT
+from tests.support.network import find_free_port
 from tests.support.processes import clean_environment, running_service
 
 _SAVED = (
@@ -30,7 +31,8 @@ def _call(
     *arguments: str, folder: Path, variables: dict[str, str] | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in a folder of somebody else's."""
-    variables = {"ASSISTANTS_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(PROJECT_ROOT), **(variables or {})}
+    own = {"ASSISTANTS_DATA_DIR": str(folder / "data"), "ASSISTANTS_PORT": str(find_free_port())}
+    variables = {**own, "PYTHONPATH": str(PROJECT_ROOT), **(variables or {})}
     return subprocess.run(
         [sys.executable, "-m", "microservices.assistants", *arguments],
         cwd=folder,

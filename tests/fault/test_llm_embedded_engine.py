@@ -50,9 +50,9 @@ async def start_engine() -> AsyncIterator[EngineFactory]:
 
 
 def llama_pids() -> list[int]:
-    """Return the ids of the running children of this process."""
-    children = psutil.Process().children()
-    return [child.pid for child in children if child.status() != psutil.STATUS_ZOMBIE]
+    """Return the ids of this process's children that run llama.cpp; a database of other tests may be one, too."""
+    children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child.pid for child in children if any("llama" in word for word in child.cmdline())]
 
 
 async def wait_for(condition: Callable[[], Awaitable[bool]]) -> None:
