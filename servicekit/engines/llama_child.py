@@ -14,11 +14,13 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 #: Errors only; the parent logs requests itself.
 _LOG_ERRORS = 1
+_LOG_SECONDS = 0.3
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
         report = {"url": server.listening_address}
     except (ImportError, OSError, RuntimeError, ValueError) as exc:
         report = {"error": str(exc)}
+        time.sleep(_LOG_SECONDS)  # llama.cpp's own words, which say why, are written by a thread of its own
     report_to.write(json.dumps(report) + "\n")
     report_to.flush()
     if "url" in report:
