@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from microservices.llm.phrasebook import caution
 from microservices.llm.phrasebook import tokenizer as tokenizers
-from microservices.llm.phrasebook.network import NORM_EPSILON, ROTARY_BASE, Shape
+from microservices.llm.phrasebook.network import NORM_EPSILON, ROTARY_BASE, Network, Shape
 from microservices.llm.phrasebook.prompts import CONTROL_TOKENS, TEMPLATE_PATH
 from microservices.llm.phrasebook.train import BUILD_FOLDER
 
@@ -107,10 +108,13 @@ def export(folder: Path, target: Path, precision: str) -> str:
     """
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
     shape = Shape(**saved["shape"])
+    network, learned = Network(shape), tokenizers.load(folder / "tokenizer.json")
+    network.load_state_dict(saved["weights"])
+    caution.apply(network, learned)
     writer = gguf.GGUFWriter(str(target), "qwen3")
     _describe(writer, shape, precision)
-    _add_tokenizer(writer, tokenizers.load(folder / "tokenizer.json"))
-    for name, values in _tensors(saved["weights"], shape).items():
+    _add_tokenizer(writer, learned)
+    for name, values in _tensors(network.state_dict(), shape).items():
         kind = _FORMATS[precision] if values.ndim > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
