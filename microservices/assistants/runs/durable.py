@@ -74,10 +74,13 @@ class DurableEngine:
         self._creation = Creation(database, self._limits.expires_after_seconds, self._reach)
         self._workflows = Workflows(database.url, self._work)
         chores = (self._take_over, self._start_queued, self._expire, self._stop_lost)
-        self._sweep = Sweep(self._limits.sweep_seconds, chores, self._start_queued, self._prune)
+        self._sweep = Sweep(
+            self._limits.sweep_seconds, self._is_anything_to_do, chores, urgent=self._start_queued, rare=self._prune
+        )
         self._turns: dict[str, Turn] = {}
         self._starts: dict[str, asyncio.Task[None]] = {}
         self._has_backlog = False
+        self._has_taken_over = False
         self._is_ending = False
         self._stack = AsyncExitStack()
 
@@ -214,6 +217,11 @@ class DurableEngine:
 
     # ---------------------------------------------------------------------------------------- the chores
 
+    async def _is_anything_to_do(self) -> bool:
+        """Return whether any run is active; at the start also turns may be left that have nothing more to do."""
+        async with self._database.read() as connection:
+            return await runs.is_any_active(connection) or not self._has_taken_over
+
     async def _start_queued(self) -> None:
         """Start runs that wait, as many as there is room for."""
         self._has_backlog = False
@@ -251,6 +259,7 @@ class DurableEngine:
     async def _take_over(self) -> None:
         try:
             await self._workflows.take_over()
+            self._has_taken_over = True
         except DATABASE_FAILURES:
             await self._workflows.reappear()
             raise

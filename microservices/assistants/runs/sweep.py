@@ -26,6 +26,7 @@ class Sweep:
 
     Args:
         seconds: Between two rounds.
+        is_due: Whether there is anything to do in this round: an idle process should cost nothing.
         chores: In each round.
         urgent: That one of them that is also done at once when asked for.
         rare: Is done in every so many seconds, the first time after one round.
@@ -33,9 +34,17 @@ class Sweep:
     """
 
     def __init__(
-        self, seconds: float, chores: Sequence[Chore], urgent: Chore, rare: Chore, rare_seconds: float = 600.0
+        self,
+        seconds: float,
+        is_due: Callable[[], Awaitable[bool]],
+        chores: Sequence[Chore],
+        *,
+        urgent: Chore,
+        rare: Chore,
+        rare_seconds: float = 600.0,
     ) -> None:
         self._seconds = seconds
+        self._is_due = is_due
         self._chores = chores
         self._urgent = urgent
         self._rare = rare
@@ -64,7 +73,7 @@ class Sweep:
         while not self._is_ending:
             now = time.monotonic()
             if now >= next_round:
-                await self._do(self._chores)
+                await self._do([self._round])
                 next_round = now + self._seconds
             elif self._kick.is_set():
                 self._kick.clear()
@@ -75,6 +84,10 @@ class Sweep:
             with suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, next_round - time.monotonic())):
                     await self._kick.wait()
+
+    async def _round(self) -> None:
+        if await self._is_due():
+            await self._do(self._chores)
 
     async def _do(self, chores: Sequence[Chore]) -> None:
         for chore in chores:

@@ -58,6 +58,11 @@ async def active_of(connection: AsyncConnection, thread_id: str) -> Run | None:
     return await find_one(connection, Run, _TABLE, _TABLE.c.thread_id == thread_id, _in(ACTIVE))
 
 
+async def is_any_active(connection: AsyncConnection) -> bool:
+    """Return whether any thread is busy with a run."""
+    return await connection.scalar(select(_TABLE.c.id).where(tables.IS_ACTIVE).limit(1)) is not None
+
+
 async def update_if(
     connection: AsyncConnection,
     run_id: str,
