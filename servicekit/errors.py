@@ -29,6 +29,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from servicekit.secret_mask import known_secrets
+
 
 class ProjectError(Exception):
     """Root of every error that this project raises on purpose."""
@@ -38,12 +40,14 @@ class ConfigurationError(ProjectError):
     """The configuration cannot be used; the process ends with exit code 2.
 
     Args:
-        problems: One sentence each: where it is, what was found, what to write instead.
+        problems: One sentence each: where it is, what was found, what to write instead. What is found may be an
+            address with a password; it is masked here, since these sentences go to terminals, logs and `/ready`.
     """
 
     def __init__(self, *problems: str) -> None:
-        self.problems: tuple[str, ...] = problems
-        super().__init__("\n".join(problems))
+        mask = known_secrets()
+        self.problems: tuple[str, ...] = tuple(mask.masked(problem) for problem in problems)
+        super().__init__("\n".join(self.problems))
 
 
 class ServiceError(ProjectError):

@@ -23,7 +23,7 @@ from servicekit.models import (
 )
 from servicekit.nearest import nearest
 from servicekit.openai.chat import ChatRequest
-from servicekit.validation import check_object
+from servicekit.validation import check_object, expectation, json_type, shown_value
 
 #: A problem and the place of the value that has it.
 _Problem = tuple[JsonPath, str]
@@ -66,11 +66,16 @@ def _schema_problems(document: object) -> list[_Problem]:
     try:
         ModelsFile.model_validate(document)
     except ValidationError as exc:
-        errors = exc.errors(include_url=False)
+        errors = [error for error in exc.errors(include_url=False) if not _is_consequence(error)]
         with_unknown = {_place(error)[:-1] for error in errors if error["type"] == "extra_forbidden"}
         told = [error for error in errors if error["type"] != "missing" or _place(error)[:-1] not in with_unknown]
         return [(_place(error), _sentence(error)) for error in told]
     return []
+
+
+def _is_consequence(error: ErrorDetails) -> bool:
+    """Whether a list is called too short only because its items are wrong, which is told of each."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _place(error: ErrorDetails) -> JsonPath:
@@ -85,9 +90,20 @@ def _sentence(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         key, keys = str(location[-1]), list(_model_around(location).model_fields)
         return f"the key '{key}' is not known here.{nearest(key, keys)} The keys are {', '.join(keys)}."
-    if error["type"] == "value_error":
-        return f"{error['msg'].removeprefix('Value error, ')}."
-    return f"{error['msg']}; found {error['input']!r}."
+    return f"{expectation(error)}{_found(error)}."
+
+
+def _found(error: ErrorDetails) -> str:
+    """Say what was found, if that helps; a key or password that stands in the wrong place is not repeated."""
+    value, key = error["input"], str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] in ("missing", "value_error"):
+        return ""
+    if isinstance(value, dict | list):
+        return f"; found an {json_type(value)}"
+    if key == "api_key_env":
+        return "; what stands there is not shown, since it may be a key"
+    shown = shown_value(value)
+    return f'; found "***@{shown.rpartition("@")[2]}' if key == "base_url" and "@" in shown else f"; found {shown}"
 
 
 def _model_around(location: tuple[int | str, ...]) -> type[BaseModel]:

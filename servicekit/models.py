@@ -31,6 +31,8 @@ from servicekit.providers import (
     key_variable_of,
     listing_url_of,
 )
+from servicekit.validation import HTTP_URL_PATTERN
+from servicekit.variable_name import VariableName
 
 #: GGUF files that ship with the project, by the short name that `model` may use.
 BUNDLED_MODELS = {"phrasebook": PROJECT_ROOT / "microservices" / "llm" / "phrasebook" / "phrasebook.gguf"}
@@ -50,9 +52,9 @@ class Deployment(BaseModel):
     #: the start fetches. Elsewhere: the model's name there.
     model: str = Field(min_length=1)
     #: Where the provider is: openai_compatible needs it, up to and including `/v1`; the others know their own.
-    base_url: str | None = Field(None, pattern="^https?://[^ ]+$")
+    base_url: str | None = Field(None, pattern=HTTP_URL_PATTERN)
     #: The *name* of the environment variable that holds the key; LiteLLM's providers have one by default.
-    api_key_env: str | None = Field(None, pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    api_key_env: VariableName | None = None
     #: Of an `hf:` model: a branch, tag or commit of its repository; `main` if absent.
     revision: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     #: Of an `hf:` model: what its file must have; Hugging Face's own word if absent.

@@ -15,8 +15,13 @@ MASK = "***"
 _SECRET_NAME = re.compile(r"(KEYS?|TOKENS?|SECRETS?|PASSWORDS?|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 #: A shorter value is a word that texts may hold for other reasons.
 _MIN_CHARS = 8
-#: `user:password@` in a URL.
-_USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"@]*@")
+#: `user:password@` in a URL, up to the authority's last `@`: a password may hold one that nobody wrote as %40. Where a
+#: `/`, `?` or `#` comes after a colon that no port follows, it belongs to a password, too. `user:password@` itself is
+#: what remedies write as an example.
+_USER_INFO = re.compile(
+    r"(?<=://)(?!user:password@)"
+    r"(?:[^/?#\s'\"]*@|[^/?#\s'\"@:\[]*:(?!\d*(?:[/?#]|$))(?:(?!://)[^\s'\"])*@)"
+)
 
 
 class SecretMask:

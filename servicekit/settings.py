@@ -23,6 +23,7 @@ from pydantic_settings import (
 from servicekit.environment import PROJECT_ROOT, env_file
 from servicekit.errors import ConfigurationError
 from servicekit.http.call import Transport
+from servicekit.validation import expectation
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 CommaSeparatedSecrets = Annotated[tuple[SecretStr, ...], NoDecode]
@@ -114,8 +115,7 @@ def load_settings(settings_class: type[SettingsType]) -> SettingsType:
         return settings_class()
     except ValidationError as exc:
         problems = [
-            f"{_setting_name(error['loc'])}{error['msg'].removeprefix('Value error, ')}. "
-            "Change it in the environment or in .env."
+            f"{_setting_name(error['loc'])}{expectation(error)}. Change it in the environment or in .env."
             for error in exc.errors(include_input=False, include_url=False)
         ]
         raise ConfigurationError(*problems) from exc

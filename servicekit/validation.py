@@ -7,13 +7,35 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from servicekit.errors import InvalidRequestError
+from servicekit.variable_name import VARIABLE_PATTERN
 
 ModelType = TypeVar("ModelType", bound=BaseModel)
 
+#: Of settings and fields that hold the address of a service.
+HTTP_URL_PATTERN = "^https?://[^ ]+$"
+
 #: A value in an error message is cut to this length.
 _SHOWN_CHARS = 80
+#: What pydantic says in Python's words, https://docs.pydantic.dev/latest/errors/validation_errors/.
+_WORDS = {
+    **dict.fromkeys(["model_type", "model_attributes_type", "dataclass_type", "dict_type"], "expected an object"),
+    **dict.fromkeys(["list_type", "tuple_type"], "expected an array"),
+}
+_WORDINGS = (
+    ("Input should be", "expected"),
+    ("Field required", "this field is required"),
+    ("Dictionary should have", "expected an object with"),
+    ("List should have", "expected an array with"),
+    ("Tuple should have", "expected an array with"),
+    (" after validation", ""),
+)
+_FORMS = {
+    HTTP_URL_PATTERN: "must begin with http:// or https://, and has no spaces",
+    VARIABLE_PATTERN: "expected the name of a variable: letters, digits and _, not beginning with a digit",
+}
 
 
 def parse_body(body: bytes, model_class: type[ModelType]) -> ModelType:
@@ -45,7 +67,7 @@ def parse_json_object(body: bytes) -> dict[str, Any]:
             f"The request's body is not valid JSON: {exc.msg} (line {exc.lineno}, column {exc.colno})."
         ) from exc
     if not isinstance(document, dict):
-        raise InvalidRequestError(f"The request's body is a JSON {_json_type(document)}; an object was expected.")
+        raise InvalidRequestError(f"The request's body is a JSON {json_type(document)}; an object was expected.")
     return document
 
 
@@ -55,10 +77,10 @@ def invalid_request(exc: ValidationError) -> InvalidRequestError:
     # With a union, pydantic reports each branch; the one that got deepest, or whose type fits, is the one meant.
     error = max(errors, key=lambda item: (len(item["loc"]), not item["type"].endswith("_type")))
     place = place_of(error["loc"])
-    found = "" if error["type"] == "missing" else f", found {_shown(error['input'])}"
+    found = "" if error["type"] == "missing" else f", found {shown_value(error['input'])}"
     places = {place_of(item["loc"]) for item in errors if len(item["loc"]) == len(error["loc"])}
     others = f" ({len(places) - 1} more problem(s) in the body.)" if len(places) > 1 else ""
-    return InvalidRequestError(f"{place}: {_expectation(error['msg'])}{found}.{others}", param=place)
+    return InvalidRequestError(f"{place}: {expectation(error)}{found}.{others}", param=place)
 
 
 def place_of(location: Sequence[str | int]) -> str:
@@ -72,11 +94,18 @@ def place_of(location: Sequence[str | int]) -> str:
     return place or "body"
 
 
-def _expectation(message: str) -> str:
-    return message.replace("Input should be", "expected").replace("Field required", "this field is required")
+def expectation(error: ErrorDetails) -> str:
+    """Return what was expected, without a full stop and without the names of Python's types and our classes."""
+    if error["type"] == "string_pattern_mismatch" and (form := _FORMS.get(error.get("ctx", {}).get("pattern", ""))):
+        return form
+    message = _WORDS.get(error["type"], error["msg"]).removeprefix("Value error, ")
+    for theirs, ours in _WORDINGS:
+        message = message.replace(theirs, ours)
+    return message
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """Return a value as JSON, cut to a sane length."""
     try:
         text = orjson.dumps(value).decode()
     except TypeError:
@@ -84,6 +113,15 @@ def _shown(value: object) -> str:
     return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "..."
 
 
-def _json_type(value: object) -> str:
-    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"}
+def json_type(value: object) -> str:
+    """Return what JSON calls a value's type."""
+    names = {
+        dict: "object",
+        list: "array",
+        str: "string",
+        bool: "boolean",
+        int: "number",
+        float: "number",
+        type(None): "null",
+    }
     return names.get(type(value), type(value).__name__)

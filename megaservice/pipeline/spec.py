@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from megaservice.pipeline.control import ControlRule
 from megaservice.pipeline.header_names import HeaderName
 from megaservice.pipeline.values import EndpointPath, FieldName, PipelineName, Url
+from servicekit.variable_name import VariableName
 
 
 class ServiceKind(StrEnum):
@@ -159,9 +160,8 @@ class NodeSpec(_Spec):
         (), description="Further URLs of the same service; calls go to the one with the fewest in work."
     )
     model: str | None = Field(None, description="Pins the model; else the request's model is asked for.")
-    api_key_env: str | None = Field(
+    api_key_env: VariableName | None = Field(
         None,
-        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
         description="The variable that holds the key for this service; of several, comma-separated, the first is sent.",
     )
     prompt: PromptSpec = Field(default_factory=PromptSpec, description="The prompt of an LLM.")

@@ -13,6 +13,7 @@ from servicekit.checks.files import check_files
 from servicekit.checks.findings import Finding, Verdict
 from servicekit.checks.in_use import DeploymentInUse, deployments_in_use
 from servicekit.checks.keys import check_keys
+from servicekit.checks.libraries import check_libraries
 from servicekit.checks.pings import ping_providers
 from servicekit.checks.ports import check_ports
 from servicekit.checks.telemetry import check_telemetry
@@ -74,7 +75,8 @@ def _catalog_findings(checks: StartChecks) -> list[Finding]:
     except ConfigurationError as exc:
         return [Finding(Verdict.PROBLEM, "", problem) for problem in exc.problems]
     uses = deployments_in_use(catalog, [catalog.default_name] if checks.default_only else None)
-    findings = [*check_keys(uses), *check_files(uses, catalog.folder), *check_targets(uses, checks.ports)]
+    findings = [*check_keys(uses), *check_libraries(uses), *check_files(uses, catalog.folder)]
+    findings += check_targets(uses, checks.ports)
     wrong = {finding.subject for finding in findings if finding.verdict is Verdict.PROBLEM}
     askable = [use for use in uses if f"model {use.alias}" not in wrong]
     return [*findings, *_network_findings(askable, ping=checks.ping)]

@@ -12,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 from urllib.parse import quote, urljoin, urlsplit
 
 import orjson
@@ -27,6 +28,7 @@ from servicekit.errors import (
     UpstreamError,
 )
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
+from servicekit.secret_mask import known_secrets
 
 _HUB_URL = "https://huggingface.co"
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -61,8 +63,11 @@ class _HubTarget(Target):
 
     __slots__ = ()
 
+    #: The hub runs. `hub_download.without_network` goes on with where to put a file that was fetched elsewhere.
+    unreachable_remedy: ClassVar[str] = "Is there a network here, and does HF_ENDPOINT, if set, name a hub?"
+
     def __str__(self) -> str:
-        return f"{self.name} at {self.url.partition('?')[0]}"
+        return known_secrets().masked(f"{self.name} at {self.url.partition('?')[0]}")
 
 
 class HubClient:
@@ -85,6 +90,7 @@ class HubClient:
         self._client = client
         self._reference = reference
         self._hub = variables.get("HF_ENDPOINT", _HUB_URL).rstrip("/")
+        self._shown_hub = known_secrets().masked(self._hub)
         self._token = variables.get("HF_TOKEN")
         self._timeouts = timeouts
 
@@ -145,7 +151,9 @@ class HubClient:
                     raise await self._error(response, url)
                 yield response
                 return
-        raise UpstreamBadResponseError(f"Hugging Face redirects more than {_MOST_REDIRECTS} times for {self._hub}.")
+        raise UpstreamBadResponseError(
+            f"Hugging Face redirects more than {_MOST_REDIRECTS} times for {self._shown_hub}."
+        )
 
     def _authorization(self, url: str) -> dict[str, str]:
         is_hub = urlsplit(url).netloc == urlsplit(self._hub).netloc
@@ -153,7 +161,7 @@ class HubClient:
 
     async def _error(self, response: UpstreamResponse, url: str) -> ServiceError:
         """Read an error of the hub: https://github.com/huggingface/huggingface_hub, `hf_raise_for_status`."""
-        reference, page = self._reference, f"{self._hub}/{self._reference.repository}"
+        reference, page = self._reference, f"{self._shown_hub}/{self._reference.repository}"
         reason = response.headers.get("x-error-code", "")
         if reason == "GatedRepo":
             key = "HF_TOKEN's account has no access to it" if self._token else "set HF_TOKEN to a token of yours"
@@ -167,8 +175,8 @@ class HubClient:
             return NotFoundError(await self._no_such_file())
         if response.status == 429:
             return RateLimitedError("Hugging Face lets nobody of this address fetch more now (429). Try again later.")
-        shown = url.partition("?")[0]  # the query of a storage's URL is a key
-        return UpstreamError(f"Hugging Face answered {response.status} for {shown}.", retryable=response.status >= 500)
+        target = _HubTarget("Hugging Face", url)
+        return UpstreamError(f"{target} answered {response.status}.", retryable=response.status >= 500)
 
     async def _no_such_file(self) -> str:
         try:
@@ -178,7 +186,7 @@ class HubClient:
         some = ", ".join(files[:_SHOWN_FILES]) + (", ..." if len(files) > _SHOWN_FILES else "")
         there = f"Its GGUF files: {some}." if files else "It has no GGUF files."
         wanted = self._reference.file or f"file with the quantization {self._reference.quantization}"
-        place = f"{self._hub}/{self._reference.repository} (revision '{self._reference.revision}')"
+        place = f"{self._shown_hub}/{self._reference.repository} (revision '{self._reference.revision}')"
         return f"{place} has no {wanted}. {there}"
 
     async def _files(self) -> list[str]:
@@ -189,5 +197,6 @@ class HubClient:
         try:
             names = [str(item["rfilename"]) for item in orjson.loads(body)["siblings"]]
         except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
-            raise UpstreamBadResponseError(f"Hugging Face's list of files at {url} cannot be read.") from exc
+            target = _HubTarget("Hugging Face's list of files", url)
+            raise UpstreamBadResponseError(f"{target} cannot be read.") from exc
         return [name for name in names if name.lower().endswith(".gguf")]

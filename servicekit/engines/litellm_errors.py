@@ -17,6 +17,7 @@ from servicekit.errors import (
 )
 from servicekit.http.client import Target
 from servicekit.http.upstream_errors import Complaint, error_from_complaint, read_complaint
+from servicekit.secret_mask import MASK, known_secrets
 
 #: What the library writes before the provider's own words, once or several times.
 _PREFIX = re.compile(r"^(?:litellm\.)?(?:\w+(?:Error|Exception)|Timeout Error)\s*[:-]\s*")
@@ -35,7 +36,8 @@ def error_from_litellm(exc: Exception, target: Target, key: SecretStr | None) ->
     """
     words = _own_words(str(getattr(exc, "message", None) or exc))
     if key is not None:
-        words = words.replace(key.get_secret_value(), "***")
+        words = words.replace(key.get_secret_value(), MASK)
+    words = known_secrets().masked(words)  # it may repeat an address with its password
     if type(exc).__name__ == "LiteLLMUnknownProvider":
         return InvalidRequestError(f"{target} has no such route. Name a model that has it.", param="model")
     failed = _without_answer(type(exc).__name__, words, target)
@@ -52,7 +54,7 @@ def _without_answer(kind: str, words: str, target: Target) -> ServiceError | Non
     if kind == "Timeout":
         return UpstreamTimeoutError(f"{target}: no answer in time.")
     if _REFUSED.search(words):
-        return UpstreamUnreachableError(f"{target} cannot be reached. Is it running, and is the address right?")
+        return UpstreamUnreachableError(f"{target} cannot be reached. {target.unreachable_remedy}")
     if _CUT.search(words):
         return UpstreamBadResponseError(f"{target} closed the connection in the middle of its answer.", retryable=True)
     if kind == "MidStreamFallbackError":

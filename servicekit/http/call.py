@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
+
+from servicekit.secret_mask import known_secrets
 
 #: `auto`: our own transport where it can, aiohttp elsewhere; `aiohttp`: always aiohttp.
 Transport = Literal["auto", "aiohttp"]
@@ -33,11 +35,14 @@ class Target:
 
     Attributes:
         name: What users call it: "node 'llm'", "the upstream of model 'x'".
-        url: The full URL, without credentials.
+        url: The full URL; its user info, if it has some, is sent and never shown.
+        unreachable_remedy: What somebody is asked to look at where nobody answers.
     """
+
+    unreachable_remedy: ClassVar[str] = "Is it running, and is the address right?"
 
     name: str
     url: str
 
     def __str__(self) -> str:
-        return f"{self.name} at {self.url}"
+        return known_secrets().masked(f"{self.name} at {self.url}")

@@ -11,6 +11,7 @@ from servicekit.errors import (
     UpstreamUnreachableError,
 )
 from servicekit.http.call import Target, Timeouts
+from servicekit.secret_mask import known_secrets
 
 
 def timed_out(target: Target, kind: str, bounds: Timeouts) -> UpstreamTimeoutError:
@@ -37,9 +38,7 @@ def timed_out_before_answer(target: Target, bounds: Timeouts) -> UpstreamTimeout
 
 def unreachable(target: Target, exc: BaseException) -> UpstreamUnreachableError:
     """Return the error for a connection that could not be made, or that was reset before an answer."""
-    return UpstreamUnreachableError(
-        f"{target} cannot be reached ({reason_of(exc)}). Is it running, and is the address right?"
-    )
+    return UpstreamUnreachableError(f"{target} cannot be reached ({reason_of(exc)}). {target.unreachable_remedy}")
 
 
 def closed_without_answer(target: Target) -> UpstreamUnreachableError:
@@ -78,4 +77,5 @@ def reason_of(exc: BaseException) -> str:
     number = getattr(os_error, "errno", None)
     if isinstance(number, int) and number > 0:  # asyncio's own text only repeats the address
         return os.strerror(number).lower()
-    return (getattr(os_error, "strerror", None) or str(exc) or type(exc).__name__).lower()
+    # The library's text may repeat an address, such as a proxy's with its password.
+    return known_secrets().masked(getattr(os_error, "strerror", None) or str(exc) or type(exc).__name__).lower()

@@ -49,6 +49,16 @@ def server(url: str, **more: Any) -> dict[str, Any]:
     return {"provider": "openai_compatible", "model": "there", "base_url": f"{url}/v1", **more}
 
 
+@pytest.fixture
+def litellm_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the library found, also where it is not installed; the checks do not import it."""
+    package = tmp_path / "site" / "litellm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(package.parent))
+
+
+@pytest.mark.usefixtures("litellm_installed")
 async def test_every_problem_is_told_at_once(
     scripted_upstream: UpstreamFactory, refused_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +148,35 @@ async def test_the_grader_looks_only_at_what_it_uses(
     assert len(await started(tmp_path, aliases)) == 1
 
 
+async def test_a_missing_library_is_told_with_the_key_and_the_provider(
+    refused_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One start tells of all three; the library once, with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "litellm", None)
+    monkeypatch.delenv("FIREWORKS_AI_API_KEY", raising=False)
+    monkeypatch.setenv("GROQ_API_KEY", KEY)
+    groq = {"provider": "groq", "model": "llama", "base_url": f"{refused_url}/v1"}
+    problems = await started(tmp_path, {"fast": groq, "other": {"provider": "fireworks_ai", "model": "m"}})
+    words = [
+        "alias 'other' uses, needs FIREWORKS_AI_API_KEY",
+        "LiteLLM: it is not installed, and needed by groq (alias 'fast'), fireworks_ai (alias 'other'). "
+        "Do: .venv/bin/python -m pip install",
+        "model fast: groq, which alias 'fast' uses,",
+    ]
+    assert len(problems) == len(words)
+    assert all(wanted in problem for problem, wanted in zip(problems, words, strict=True))
+
+
+async def test_no_problem_of_an_address_shows_its_password(refused_url: str, tmp_path: Path) -> None:
+    """Whether nobody answers there, or it is none to call."""
+    urls = (refused_url, "http://0.0.0.0:1")
+    aliases = {f"a{index}": server(url.replace("://", "://user:hidden@")) for index, url in enumerate(urls)}
+    problems = await started(tmp_path, aliases)
+    assert len(problems) == 2
+    assert all("http://***@" in problem and "hidden" not in problem for problem in problems)
+
+
+@pytest.mark.usefixtures("litellm_installed")
 async def test_litellm_s_providers_are_asked_for_their_models(
     scripted_upstream: UpstreamFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -201,6 +201,21 @@ async def test_no_network_says_what_to_do(refused_url: str, monkeypatch: pytest.
         with pytest.raises(ConfigurationError, match="cannot be reached") as caught:
             await fetch_at_start(reference(), client)
     assert f"fetch the file elsewhere, put it at {reference().path}, or write its path" in str(caught.value)
+    assert "Is there a network here, and does HF_ENDPOINT, if set, name a hub?" in str(caught.value)
+    assert "Is it running" not in str(caught.value)
+
+
+async def test_the_password_of_a_mirror_is_not_told(refused_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that is out of reach, and of one that has no such file."""
+    monkeypatch.setenv("HF_ENDPOINT", refused_url.replace("://", "://user:hidden@"))
+    async with HttpClient() as client:
+        with pytest.raises(ConfigurationError, match=r"at http://\*\*\*@127") as caught:
+            await fetch_at_start(reference(), client)
+    assert "hidden" not in str(caught.value)
+    async with serving_hub(Hub(CONTENT)) as hub:
+        with pytest.raises(NotFoundError, match=r"^http://\*\*\*@127.* has no nothing\.gguf") as missing:
+            await fetched(hub, reference("nothing.gguf"), HF_ENDPOINT=hub.url.replace("://", "://user:hidden@"))
+    assert "hidden" not in missing.value.message
 
 
 async def test_the_key_in_a_storage_s_address_is_not_told(cache: Path) -> None:

@@ -169,6 +169,21 @@ async def test_deadline_that_has_passed_asks_nobody(scripted_upstream: UpstreamF
     assert (response.status_code, upstream.requests) == (504, [])
 
 
+@pytest.mark.parametrize("script", [None, scripts.plain_error(503)], ids=["refused", "503"])
+async def test_password_in_an_address_is_sent_and_never_shown(
+    script: Script | None, scripted_upstream: UpstreamFactory, refused_url: str, tmp_path: Path
+) -> None:
+    """`/ready` is open to everybody, and errors go to clients."""
+    upstream = None if script is None else await scripted_upstream(script)
+    url = refused_url if upstream is None else upstream.url
+    async with llm_before(url.replace("://", "://user:hidden@"), tmp_path) as client:
+        shown = [(await client.get("/ready")).text, (await ask(client, stream=False)).text]
+    assert all("at http://***@127.0.0.1:" in text and "hidden" not in text for text in shown)
+    if upstream is not None:
+        authorization = {request.headers.get("authorization") for request in upstream.requests}
+        assert authorization == {"Basic dXNlcjpoaWRkZW4="}
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [

@@ -83,6 +83,8 @@ def with_driver(url: str) -> URL:
     except (ArgumentError, ValueError):
         raise ValueError(f"It is no URL of a database. Write {_KINDS}; @ : / in a password are %40 %3A %2F") from None
     if backend in ("postgresql", "postgres"):
+        if _has_bare_at_sign(url, parsed):
+            raise ValueError(f"It has an @ too many. Write {_KINDS}; an @ in a password is %40")
         return parsed.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise ValueError(f"'{backend}' is no database for this. Write {_KINDS}")
@@ -91,6 +93,13 @@ def with_driver(url: str) -> URL:
             "SQLite needs a file here. Write sqlite:///folder/name.sqlite, with four slashes from the root"
         )
     return parsed.set(drivername="sqlite+aiosqlite", database=str(PROJECT_ROOT / parsed.database))
+
+
+def _has_bare_at_sign(url: str, parsed: URL) -> bool:
+    """Whether an @ of a password was taken for its end; then the rest of it stands in the host or behind it."""
+    behind = url.rpartition("@")[2].removeprefix("[")
+    is_split = "@" in url and not behind.startswith(parsed.host or "")
+    return is_split or "@" in f"{parsed.host}{parsed.database}"
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:

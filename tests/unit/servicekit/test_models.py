@@ -38,10 +38,10 @@ def test_load_catalog_takes_the_file_that_ships() -> None:
     [
         (b'{"aliases": {', "models.json:1:14: not valid JSON"),
         (b'{\n  "aliases": oops\n}', "models.json:2:14: not valid JSON"),
-        ([], "the file: Input should be"),
-        ({}, "aliases: Field required"),
-        ({"aliases": {}}, "aliases: Dictionary should have at least 1 item"),
-        ({"aliases": {"a": {"provider": "embedded"}}}, "aliases.a.model: Field required"),
+        ([], "the file: expected an object; found an array."),
+        ({}, "aliases: this field is required."),
+        ({"aliases": {}}, "aliases: expected an object with at least 1 item"),
+        ({"aliases": {"a": {"provider": "embedded"}}}, "aliases.a.model: this field is required."),
         ({"aliases": {"a": {**EMBEDDED, "provider": "magic"}}}, "aliases.a.provider: 'magic' is no provider."),
         (
             {"aliases": {"a": {**EMBEDDED, "modle": "x"}}},
@@ -52,9 +52,17 @@ def test_load_catalog_takes_the_file_that_ships() -> None:
         ({"aliases": {"a": {**EMBEDDED, "model": "phrasebok"}}}, "Did you mean 'phrasebook'?"),
         ({"alises": {}}, "Did you mean 'aliases'?"),
         ({"aliases": {"a": EMBEDDED}, "default": "b"}, "default: 'b' is no alias. Name one of: a."),
-        ({"aliases": {"a": {**UPSTREAM, "base_url": "localhost:1"}}}, "aliases.a.base_url: String should match"),
+        (
+            {"aliases": {"a": {**UPSTREAM, "base_url": "localhost:1"}}},
+            "aliases.a.base_url: must begin with http:// or https://",
+        ),
+        ({"aliases": {"a": 3}}, "aliases.a: expected an object; found 3."),
+        ({"aliases": {"a": {"deployments": {}}}}, "aliases.a.deployments: expected an array; found an object."),
         ({"aliases": {"a": {**UPSTREAM, "base_url": None}}}, "aliases.a: openai_compatible needs a base_url"),
-        ({"aliases": {"a": {**UPSTREAM, "api_key_env": "sk-123"}}}, "aliases.a.api_key_env: String should match"),
+        (
+            {"aliases": {"a": {**UPSTREAM, "api_key_env": "sk-123"}}},
+            "aliases.a.api_key_env: expected the name of a variable",
+        ),
     ],
 )
 def test_load_catalog_names_the_place_of_a_problem(tmp_path: Path, document: object, problem: str) -> None:
@@ -64,6 +72,50 @@ def test_load_catalog_names_the_place_of_a_problem(tmp_path: Path, document: obj
         load_catalog(path)
     assert str(caught.value).startswith(str(path))
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("gsk_LEAKME123", "gsk_LEAKME", "fw_3ZLeakMe", "hf_LeakMe", "AIzaLEAKME", "sk-LEAKME", "xai-LEAKME"),
+        *("ALEAKME" * 10, "deadbeefLEAKME0123456789", "f00dfeedleakme0123456789abcdef01"),
+    ],
+)
+@pytest.mark.parametrize("in_deployments", [False, True])
+def test_load_catalog_refuses_a_key_where_its_variable_belongs(tmp_path: Path, key: str, in_deployments: bool) -> None:
+    """With the line and what to do, and without the key; nobody is told that it "is not set"."""
+    alias = {"provider": "groq", "model": "x", "api_key_env": key}
+    document = {"aliases": {"a": {"deployments": [alias]} if in_deployments else alias}}
+    path = _write(tmp_path, orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    with pytest.raises(ConfigurationError) as caught:
+        load_catalog(path)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{path}:{8 if in_deployments else 6}: aliases.a.")
+    assert "variable" in problem
+    assert "leakme" not in problem.lower()
+
+
+@pytest.mark.parametrize(
+    "name", ["GROQ_API_KEY", "hf_token", "fw_key", "MyKey2", "SK_LIVE", "TEAM_2_KEY_FOR_FIREWORKS_AI"]
+)
+def test_load_catalog_takes_the_names_of_variables(tmp_path: Path, name: str) -> None:
+    """Also odd ones: only what is surely a key is refused."""
+    assert _catalog(tmp_path, a={**UPSTREAM, "api_key_env": name}).find("a").api_key_env == name
+
+
+@pytest.mark.parametrize("address", ["me:LEAKED@h:1/v1", "ftp://me:LEAK@ED@h:1/v1", "http://me:LEAKED@h:1/v 1"])
+def test_load_catalog_does_not_repeat_the_password_of_an_address(tmp_path: Path, address: str) -> None:
+    """Of an address that cannot be used, too."""
+    with pytest.raises(ConfigurationError, match=r'found "\*\*\*@h:1/v') as caught:
+        _catalog(tmp_path, a={**UPSTREAM, "base_url": address})
+    assert "LEAK" not in str(caught.value)
+
+
+def test_load_catalog_does_not_repeat_what_stands_beside_a_missing_value(tmp_path: Path) -> None:
+    """The rest of an alias may hold what must not be shown."""
+    with pytest.raises(ConfigurationError) as caught:
+        _catalog(tmp_path, a={"provider": "groq", "base_url": "http://me:LEAKED@h:1/v1"})
+    assert "LEAKED" not in str(caught.value)
 
 
 def test_load_catalog_tells_every_problem_at_once(tmp_path: Path) -> None:

@@ -39,6 +39,31 @@ def test_masked_takes_out_the_user_info_of_urls() -> None:
     assert mask.masked("http://host/a@b, mail a@b") == "http://host/a@b, mail a@b"
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://bob:LEAK@PW1@127.0.0.1:9/x", "postgresql://***@127.0.0.1:9/x"),
+        ("http://user:a:b@host/v1", "http://***@host/v1"),
+        ("http://user:pa/ss@host/v1", "http://***@host/v1"),
+        ("http://user:1a?b#c@host:1", "http://***@host:1"),
+        ("http://a:x,http://user:word@host", "http://a:x,http://***@host"),
+        ("http://host:8080/a@b", "http://host:8080/a@b"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+        ("http://host:80, mail a@b", "http://host:80, mail a@b"),
+        ("postgresql://user:password@host:5432/name", "postgresql://user:password@host:5432/name"),
+    ],
+)
+def test_masked_takes_out_passwords_that_are_not_percent_encoded(address: str, shown: str) -> None:
+    """Up to the last `@` of the authority, whatever a password holds; ports, paths and the docs' example stay."""
+    assert SecretMask({}).masked(address) == shown
+
+
+def test_masked_takes_no_longer_than_a_text_is_long() -> None:
+    """Texts of strangers are masked, too: nothing in them makes the search slow."""
+    for text in ("://u:" * 100_000, "://" * 200_000, "://a:b" * 100_000, "://:" + "x:" * 200_000):
+        assert SecretMask({}).masked(text) == text
+
+
 def test_masked_leaves_ordinary_words() -> None:
     """What is no secret, or too short to be one, stays."""
     assert SecretMask(VARIABLES).masked("llama3.2:1b says abc") == "llama3.2:1b says abc"

@@ -26,6 +26,16 @@ def test_run_process_tells_each_configuration_problem_and_returns_2(capsys: pyte
     assert capsys.readouterr().err == "error: first problem\nerror: second problem\n"
 
 
+def test_run_process_shows_no_password_of_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever check repeats an address: an error of the configuration is masked when it is made."""
+
+    def start() -> int:
+        raise ConfigurationError("its address is http://user:hidden@0.0.0.0:1/v1: that is an address to listen on")
+
+    assert run_process(start) == 2
+    assert capsys.readouterr().err.startswith("error: its address is http://***@0.0.0.0:1/v1: that")
+
+
 def test_serve_app_says_that_a_port_is_taken() -> None:
     """A port in use is one clear sentence, before anything is served."""
     with socket.socket() as taken:

@@ -48,7 +48,8 @@ def test_parse_body_says_what_was_found_instead_of_an_object(body: bytes, kind: 
     ("change", "param", "words"),
     [
         ({"messages": None}, "messages", "found null"),
-        ({"messages": []}, "messages", "at least 1"),
+        ({"messages": []}, "messages", "expected an array with at least 1 item"),
+        ({"stream_options": 3}, "stream_options", "expected an object, found 3."),
         ({"messages": [{"content": "Hi"}]}, "messages[0].role", "required"),
         ({"messages": [{"role": "robot", "content": "Hi"}]}, "messages[0].role", '"robot"'),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content", "found 3"),

@@ -93,7 +93,7 @@ def test_wording_never_shows_the_librarys_words(model: type[BaseModel], value: o
 
 def test_wording_shows_no_value_of_a_key_and_cuts_long_ones() -> None:
     """A secret where its variable's name belongs stays out of the logs."""
-    for key in ("sk-123 456", 123456):
+    for key in ("sk-123 456", 123456, "gsk_LEAKME456"):
         (secret,) = _sentences(NodeSpec, _node({"api_key_env": key}))
         assert "456" not in secret
     (long,) = _sentences(NodeSpec, _node({"dependency": "x" * 300}))

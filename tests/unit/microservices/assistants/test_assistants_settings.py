@@ -56,6 +56,27 @@ def test_database_url_that_cannot_be_meant_is_refused_without_repeating_it(
     assert "hidden-word" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "rest", ["hidden@word@127.0.0.1:9/x", "a@hidden/word@h:9/x", "a@hidden?word@h:9/x", "a@hid:den@h:9/x"]
+)
+def test_database_url_with_a_bare_at_sign_in_its_password_says_how_to_write_it(
+    rest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What follows the first @ would be taken for the host, and shown with it."""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://bob:{rest}")
+    with pytest.raises(ConfigurationError, match=r"^Setting DATABASE_URL: .* in a password (is|are) %40") as raised:
+        load_settings(AssistantsSettings)
+    assert not any(part in str(raised.value) for part in ("hid", "127.0.0.1"))
+    assert "postgresql://user:password@host:5432/name" in str(raised.value)
+
+
+def test_database_url_takes_an_encoded_password_and_a_user_with_an_at_sign() -> None:
+    """As %40 it is the password's own; some providers' users have one."""
+    assert with_driver("postgresql://me@site:hid%40den@host/name").password == "hid@den"
+    assert with_driver("postgresql://me:a/b:c?d@[::1]:5/name").host == "::1"
+    assert with_driver("postgresql:///name?host=/run&user=a@b").database == "name"
+
+
 def test_settings_do_not_show_the_password() -> None:
     """Neither the settings' text nor their dump holds the password of the database."""
     settings = AssistantsSettings(database_url="postgresql://me:hidden-word@host/name")

@@ -77,6 +77,14 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="http://thing")
 
 
+async def test_ready_shows_no_password_of_an_address() -> None:
+    """It is open without a key, and repeats what other services say of themselves."""
+    app = _app(["node 'llm' is not ready: http://user:hidden@upstream:1/v1 cannot be reached"])
+    async with _client(app) as client:
+        response = await client.get("/ready")
+    assert response.json()["problems"] == ["node 'llm' is not ready: http://***@upstream:1/v1 cannot be reached"]
+
+
 async def test_health_check_tells_what_the_service_is() -> None:
     """OPEA's health check has title, version and description."""
     async with _client(_app()) as client:

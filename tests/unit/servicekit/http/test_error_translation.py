@@ -115,6 +115,19 @@ def test_translate_error_names_the_shorter_time_out(bounds: Timeouts, kind: str)
     assert f"the {kind} time-out of 1 s" in translate_error(TimeoutError(), TARGET, bounds).message
 
 
+def test_target_does_not_show_the_user_info_of_its_url() -> None:
+    """Every sentence about an upstream names it by this; the URL itself is called as it is."""
+    target = Target("node 'llm'", "http://user:hid@den@127.0.0.1:9002/v1")
+    assert str(target) == "node 'llm' at http://***@127.0.0.1:9002/v1"
+    assert target.url == "http://user:hid@den@127.0.0.1:9002/v1"
+
+
+def test_translate_error_shows_no_password_of_a_proxy() -> None:
+    """What the library says of a proxy repeats its address."""
+    error = translate_error(aiohttp.ClientError("http://user:Hidden@proxy:1 says no"), TARGET, Timeouts())
+    assert "http://***@proxy:1 says no" in error.message
+
+
 @pytest.fixture
 def environment_proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Set a proxy in the environment; what was remembered of it is forgotten before and after."""
