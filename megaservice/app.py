@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from starlette.middleware import Middleware
 
 from megaservice.gateway import Gateway
+from megaservice.nodes.readiness import absent_services
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline_files import read_folder
 from megaservice.recording import make_recorder, recording
@@ -65,8 +66,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             yield
 
     async def readiness() -> list[str]:
-        problems = [problem for gateway in served.table.gateways for problem in await gateway.problems()]
-        return list(dict.fromkeys(problems))
+        return await absent_services(http, [need for gateway in served.table.gateways for need in gateway.needs()])
 
     # comps registers its metrics with prometheus_client's own registry.
     # Before the router; no pipeline can take a path of the gateway's own.

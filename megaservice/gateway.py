@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from megaservice.interactions import Interaction, interaction_of
+from megaservice.nodes.readiness import Need
 from megaservice.orchestration.answer_stream import AnswerResponse, AnswerStream
 from megaservice.orchestration.orchestrator import ServiceOrchestrator
 from megaservice.pipeline.pipeline import Pipeline
@@ -91,10 +92,11 @@ class Gateway:
                 self._record(interaction_of(self.pipeline, exchange_of(scope), inputs, told, failure))
             failure = None  # a traceback and its frame would hold each other
 
-    async def problems(self) -> list[str]:
-        """Return one sentence for each hard node that cannot answer now."""
-        hard = [client for client in self.megaservice.clients.values() if client.spec.dependency is Dependency.HARD]
-        return [problem for client in hard if (problem := await client.problem()) is not None]
+    def needs(self) -> Iterator[Need]:
+        """Yield the addresses of each hard node that has any."""
+        for name, client in self.megaservice.clients.items():
+            if client.spec.dependency is Dependency.HARD and client.spec.endpoints:
+                yield Need(name, client.spec.endpoints)
 
     def _context(self, scope: Scope) -> CallContext:
         """Return the request's context with a deadline, and with those of its headers that a node asks for."""

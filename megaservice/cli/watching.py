@@ -167,10 +167,6 @@ class WatchedClient:
         """Return what is attached when this node is soft and failed."""
         return self._client.failure_output(error)
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await self._client.problem()
-
 
 class _WatchedStream:
     def __init__(self, name: str, stream: NodeStream, watch: RunWatch) -> None:

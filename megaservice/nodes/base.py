@@ -99,9 +99,6 @@ class NodeClient(Protocol):
     def failure_output(self, error: ServiceError) -> Output:
         """Return what is attached to the answer when this node is soft and failed."""
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, in one sentence, or None."""
-
 
 def call_headers(own: Mapping[str, str], spec: NodeSpec, context: CallContext) -> dict[str, str]:
     """Return the headers of a call: those of the caller that the node names, the node's own, the context's."""

@@ -55,10 +55,6 @@ class GradeNode:
         """Return a null grade with the reason (decision 0, question 5)."""
         return {"score": None, "feedback": error.message, "error": {"code": error.code}}
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await self._service.problem()
-
     def payload(self, call: NodeCall) -> Output:
         """Build the request's body: the pipeline's parameters and the declared inputs."""
         defaults = {

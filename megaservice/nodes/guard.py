@@ -47,10 +47,6 @@ class GuardNode(TextOutputNode):
             judged = self._judged(text, await self._service.post({**self.spec.parameters, **given}, call.context))
         return self._outputs.mapped(judged, _KEPT)
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await self._service.problem() if self._service else None
-
     def _judged(self, text: str, answer: Output) -> Output:
         """Read an OPEA guardrail's answer: a black list or an empty text is a denial."""
         assert self._service is not None  # it has answered  # noqa: S101

@@ -47,10 +47,6 @@ class JsonNode:
         """Return the error's body: what is attached in place of an output."""
         return error.body()
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await self._service.problem()
-
     def payload(self, call: NodeCall) -> Output:
         """Build the request's body: the pipeline's parameters and the declared inputs; a TextDoc without any."""
         values = self._inputs.values(call)

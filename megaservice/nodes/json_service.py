@@ -6,7 +6,6 @@ import orjson
 
 from megaservice.nodes.base import Output, bounded, call_headers
 from megaservice.nodes.credentials import key_headers
-from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import NodeSpec
 from servicekit.context import CallContext
 from servicekit.errors import UpstreamBadResponseError
@@ -51,7 +50,3 @@ class JsonService:
         if not isinstance(document, dict):
             raise UpstreamBadResponseError(f"{self.target} answered JSON that is no object.")
         return document
-
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await probe(self._http, self.target)

@@ -9,7 +9,6 @@ from typing import Any
 from megaservice.nodes.base import NodeCall, Output, StreamPart, bounded, call_headers
 from megaservice.nodes.credentials import key_headers
 from megaservice.nodes.inputs import DeclaredInputs
-from megaservice.nodes.readiness import probe
 from megaservice.pipeline.spec import History, NodeSpec, SystemMessage
 from megaservice.pipeline.templates import PromptTemplate
 from servicekit.errors import InvalidRequestError, ServiceError
@@ -39,7 +38,6 @@ class ChatNode:
 
     def __init__(self, name: str, spec: NodeSpec, http: HttpClient) -> None:
         self.spec = spec
-        self._http = http
         self._target = Target(f"node '{name}'", spec.url)
         self._upstream = ChatUpstream(http, self._target)
         self._headers = key_headers(spec)
@@ -66,10 +64,6 @@ class ChatNode:
     def failure_output(self, error: ServiceError) -> Output:
         """Return the error's body: what is attached in place of an answer."""
         return error.body()
-
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await probe(self._http, self._target)
 
     def payload(self, call: NodeCall) -> dict[str, Any]:
         """Build the request's body.

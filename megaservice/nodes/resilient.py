@@ -64,11 +64,6 @@ class ResilientNode:
         """Return what is attached when this node is soft and failed."""
         return self._first_client.failure_output(error)
 
-    async def problem(self) -> str | None:
-        """Return why no endpoint can answer now, or None."""
-        problems = [await client.problem() for client in self.pool.clients]
-        return None if None in problems else problems[0]
-
 
 class _ResilientStream:
     """A stream whose first part may come from any endpoint, or from the fallback."""

@@ -40,10 +40,6 @@ class SelectNode(TextOutputNode):
         chosen = {"text": best["text"], "best": best, "index": index, CANDIDATES: candidates}
         return self._outputs.mapped(chosen, ("text",))
 
-    async def problem(self) -> str | None:
-        """Return None: there is no service that could be away."""
-        return None
-
     def _candidates(self, call: NodeCall) -> list[dict[str, Any]]:
         if CANDIDATES not in self._inputs:
             return [{"text": text} for text in reversed(list(call.texts.values())) if text]

@@ -34,10 +34,6 @@ class TextNode(TextOutputNode):
             raise UpstreamBadResponseError(f"{self._service.target} answered 200 without a 'text'; is it a TextDoc?")
         return output
 
-    async def problem(self) -> str | None:
-        """Return why the node cannot answer now, or None."""
-        return await self._service.problem()
-
     def payload(self, call: NodeCall) -> Output:
         """Build the request's body: the pipeline's parameters, the text, the declared inputs."""
         text = call.nearest_text

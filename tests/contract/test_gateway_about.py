@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,16 @@ import pytest
 
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
-from tests.support.gateway import CHAT, GRADE, GREETING, ask, ask_stream, running_gateway
+from tests.support.gateway import (
+    CHAT,
+    GRADE,
+    GREETING,
+    ask,
+    ask_stream,
+    chat_file,
+    graded_file,
+    running_gateway,
+)
 from tests.support.scripted_upstream import Script
 
 #: The names under which OPEA's dashboards look for a megaservice.
@@ -69,6 +79,44 @@ async def test_ready_hands_on_why_a_node_is_not_ready(scripted_upstream: Upstrea
         response = await _get(url + "/ready")
     assert response.status_code == 503
     assert "the model is still loading" in response.text
+
+
+async def test_ready_asks_each_address_once_and_all_at_the_same_time(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """Two frozen services of three nodes: each is asked once and named once, after one time-out and not three."""
+    llm, grader = await scripted_upstream(scripts.silence()), await scripted_upstream(scripts.silence())
+    files = [chat_file(llm.url), graded_file(llm.url, grader.url, dependency="hard")]
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        began = time.monotonic()
+        response = await _get(url + "/ready")
+        seconds = time.monotonic() - began
+    assert response.status_code == 503
+    assert response.json()["problems"] == [
+        f"node 'llm' at {llm.url}/ready does not answer within 2 s.",
+        f"node 'grader' at {grader.url}/ready does not answer within 2 s.",
+    ]
+    assert (len(llm.requests), len(grader.requests)) == (1, 1)
+    assert seconds < 3.5
+
+
+async def test_ready_names_every_node_of_an_address_that_is_down(refused_url: str, tmp_path: Path) -> None:
+    """One sentence for the address, whatever number of nodes it serves."""
+    files = [graded_file(refused_url, refused_url, dependency="hard")]
+    async with running_gateway(tmp_path, llm_url=refused_url, files=files) as url:
+        response = await _get(url + "/ready")
+    (problem,) = response.json()["problems"]
+    assert problem.startswith(f"the service of nodes 'llm', 'grader' at {refused_url}/ready cannot be reached")
+
+
+async def test_ready_needs_one_of_the_replicas(
+    scripted_upstream: UpstreamFactory, refused_url: str, tmp_path: Path
+) -> None:
+    """A node can be answered while one of its endpoints is ready."""
+    llm = await scripted_upstream(scripts.answer(200, {"status": "ready"}))
+    files = [chat_file(refused_url, replicas=[f"{llm.url}/v1/chat/completions"])]
+    async with running_gateway(tmp_path, llm_url=llm.url, files=files) as url:
+        assert (await _get(url + "/ready")).status_code == 200
 
 
 async def test_models_are_those_of_the_models_file_and_the_pipelines(refused_url: str, tmp_path: Path) -> None:

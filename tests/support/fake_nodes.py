@@ -122,10 +122,6 @@ class FakeNode:
         """Return the error's body."""
         return error.body()
 
-    async def problem(self) -> str | None:
-        """Return None: it can always answer."""
-        return None
-
     def error(self) -> ServiceError:
         """Return what it fails with."""
         return UpstreamError(f"node '{self.name}' broke")

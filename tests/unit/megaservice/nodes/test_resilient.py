@@ -53,9 +53,6 @@ class _ScriptedClient:
     def failure_output(self, error: ServiceError) -> Output:
         return error.body()
 
-    async def problem(self) -> str | None:
-        return "down" if self._errors else None
-
 
 class _ScriptedStream:
     """Two parts; the errors of its client come before the first, or `breaks` after it."""
