@@ -6,9 +6,10 @@ Source: https://platform.openai.com/docs/api-reference/chat. Fields that are not
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from servicekit.ids import new_id
 
@@ -16,6 +17,8 @@ from servicekit.ids import new_id
 ChatObject = dict[str, Any]
 #: What OpenAI's Python SDK accepts as one message's text: a string or a list of typed parts.
 Content = str | list[dict[str, Any]] | None
+#: What an assistant's message may carry in place of a content.
+_INSTEAD_OF_CONTENT = ("tool_calls", "function_call", "audio", "refusal")
 
 
 class ChatMessage(BaseModel):
@@ -25,6 +28,19 @@ class ChatMessage(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content = None
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        """Refuse a message without content where OpenAI requires one; upstreams refuse it in words of their own."""
+        if self.content is None and self.role != "function" and not self._calls_instead():
+            needs = PydanticCustomError("content", f"expected a string or a list of parts in a {self.role} message")
+            problem = InitErrorDetails(type=needs, loc=("content",), input=None)
+            raise ValidationError.from_exception_data("message", [problem])
+        return self
+
+    def _calls_instead(self) -> bool:
+        extra = self.model_extra or {}
+        return self.role == "assistant" and any(extra.get(name) for name in _INSTEAD_OF_CONTENT)
 
 
 class StreamOptions(BaseModel):

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from servicekit.openai.chat import ChatRequest, Content, chat_completion, last_user_text, text_of
+
+
+@pytest.mark.parametrize(
+    ("message", "is_good"),
+    [
+        ({"role": "user"}, False),
+        ({"role": "system", "content": None}, False),
+        ({"role": "developer"}, False),
+        ({"role": "tool", "tool_call_id": "c"}, False),
+        ({"role": "assistant"}, False),
+        ({"role": "assistant", "content": None, "tool_calls": []}, False),
+        ({"role": "assistant", "tool_calls": [{"id": "c"}]}, True),
+        ({"role": "assistant", "refusal": "No."}, True),
+        ({"role": "function", "name": "f", "content": None}, True),
+    ],
+)
+def test_message_needs_content_where_openai_requires_it(message: dict[str, Any], is_good: bool) -> None:
+    """Missing and null are the same; an assistant's call stands in its place."""
+    with nullcontext() if is_good else pytest.raises(ValidationError):
+        _request(messages=[message])
 
 
 def _request(**fields: Any) -> ChatRequest:
