@@ -92,10 +92,19 @@ def chat(
         if as_json:
             raise click.UsageError("--json is for scripts: give the message with --user.")
         return _converse(conversation)
-    text = click.get_text_stream("stdin").read() if user in (None, "-") else user
-    if not text or not text.strip():
+    text = _standard_input() if user is None or user == "-" else user
+    if not text.strip():
         raise click.UsageError("What is to be answered? Give --user TEXT, or a text on standard input.")
     return _ask(conversation, text, as_json=as_json)
+
+
+def _standard_input() -> str:
+    data = click.get_binary_stream("stdin").read()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        found = f"byte {exc.start + 1} is 0x{data[exc.start]:02x}"
+        raise click.UsageError(f"Standard input is no UTF-8 text: {found}. Convert it, such as with iconv.") from exc
 
 
 def _ask(conversation: Conversation, text: str, *, as_json: bool) -> int:
@@ -108,7 +117,7 @@ def _ask(conversation: Conversation, text: str, *, as_json: bool) -> int:
     if as_json:
         _echo_json(answer)
         return 0
-    _end(answer)
+    _end(answer, set())
     return 0
 
 
@@ -117,6 +126,7 @@ def _converse(conversation: Conversation) -> int:
     from megaservice.cli.chat_client import GatewayFailure
 
     click.echo("Ctrl-D ends the chat, Ctrl-C stops an answer.", err=True)
+    said: set[str] = set()
     while True:
         try:
             text = input("> ")
@@ -126,7 +136,7 @@ def _converse(conversation: Conversation) -> int:
         if not text.strip():
             continue
         try:
-            _end(conversation.ask(text, _echo_piece))
+            _end(conversation.ask(text, _echo_piece), said)
         except GatewayFailure as exc:
             _fail(exc, as_json=False)
             if exc.is_unreachable:
@@ -158,19 +168,34 @@ def _with_option(failure: GatewayFailure) -> str:
     return str(failure).replace(f"{place}:", f"--{place.removeprefix('params.').replace('_', '-')}:")
 
 
-def _end(answer: Mapping[str, Any]) -> None:
-    """End the line of the answer; tell what came with it, and on a terminal what it cost."""
+def _end(answer: Mapping[str, Any], said: set[str]) -> None:
+    """End the line of the answer; tell what came with it, and on a terminal what it cost.
+
+    Args:
+        answer: As the gateway gave it.
+        said: The notices that were shown; a model repeats what it says about itself with each answer.
+    """
     click.echo()
     for name, value in answer.items():
-        if name not in _OWN_FIELDS:
-            click.echo(
-                f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}", err=True
-            )
+        if name in _OWN_FIELDS:
+            continue
+        shown = _shown(name, value)
+        if name != "notice" or shown not in said:
+            click.echo(f"{name}: {shown}", err=True)
+        if name == "notice":
+            said.add(shown)
     if sys.stderr.isatty():
         usage = answer.get("usage") or {}
         tokens = f", {usage['total_tokens']} tokens" if "total_tokens" in usage else ""
         by = f" ({answer['provider']})" if answer.get("provider") else ""
         click.secho(f"{answer.get('model')}{by}{tokens}, {answer.get('latency_ms'):.0f} ms", err=True, dim=True)
+
+
+def _shown(name: str, value: object) -> str:
+    """Return what an answer carries as one line: of a notice, the sentence that it has for people."""
+    if name == "notice" and isinstance(value, dict) and isinstance(value.get("message"), str):
+        value = value["message"]
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _is_terminal() -> bool:

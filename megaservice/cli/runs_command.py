@@ -23,7 +23,7 @@ _MODEL_HEADINGS = (
     "TTFT P50",
     "TOKENS",
     "SCORE",
-    "LEFT",
+    "CANCELLED",
     "ERRORS",
 )
 
@@ -36,7 +36,7 @@ def runs(run: str | None, number: int, as_json: bool) -> int:
     """List the gateway's runs, and latency, tokens, scores and errors for each model.
 
     RUN is the id of one run, or `latest`; without it, the newest runs are taken together. A run is the life of one
-    gateway process; its records are in RUNS_DIR.
+    gateway process; its records are in RUNS_DIR. CANCELLED counts requests whose client left before the answer's end.
     """
     from servicekit.records.summary import read_records, summarize
 

@@ -25,6 +25,16 @@ from tests.support.serving import serving
 _SECONDS = 20
 
 
+#: A chunk of a model that says something about itself.
+NOTED = {
+    "id": "x",
+    "object": "chat.completion.chunk",
+    "created": 1,
+    "model": scripts.MODEL,
+    "notice": {"code": "weak", "message": "I know phrases."},
+}
+
+
 async def _either(reply: Reply) -> None:
     stream = reply.request.json.get("stream")
     await (scripts.openai_stream(["Ciao", "!"]) if stream else scripts.completion("Ciao!"))(reply)
@@ -166,6 +176,36 @@ async def test_chat_without_a_message_is_a_usage_error(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b" \n"), encoding="utf-8"))
     assert await _main("chat") == 2
     assert "Give --user TEXT" in capsys.readouterr().err
+
+
+async def test_chat_refuses_standard_input_that_is_no_utf8(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence that names the byte, and no trace."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\xff\xfe"), encoding="utf-8"))
+    assert await _main("chat") == 2
+    assert "Standard input is no UTF-8 text: byte 2 is 0xff." in capsys.readouterr().err
+
+
+async def test_chat_on_a_terminal_says_a_notice_once(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
+    """What the model says about itself with each answer is shown to people as one line, and not again."""
+    chunk = {**NOTED, "choices": [{"index": 0, "delta": {"content": "Ciao!"}, "finish_reason": "stop"}]}
+    llm = await scripted_upstream(scripts.stream(b"data: " + json.dumps(chunk).encode() + b"\n\n", scripts.DONE))
+    controller, terminal = pty.openpty()
+    async with running_gateway(tmp_path, llm_url=llm.url) as url:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "megaservice", "chat", "--url", url),
+            stdin=terminal,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.write(controller, b"one\ntwo\n\x04")
+        out, err = await asyncio.wait_for(process.communicate(), _SECONDS)
+    os.close(controller)
+    os.close(terminal)
+    assert out.decode().count("Ciao!") == 2
+    assert err.decode().count("notice") == 1
+    assert "notice: I know phrases.\n" in err.decode()
 
 
 async def test_chat_on_a_terminal_remembers_what_was_said(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_runs_prints_the_runs_and_a_row_for_each_model(capsys: pytest.CaptureFix
     assert head == "RUN STARTED COMMIT REQUESTS FAILED"
     assert newer == "20260102-000000-bbbbbb 2026-01-01T00:00:00Z 0123456789 4 2"
     assert older == "20260101-000000-aaaaaa 2026-01-01T00:00:00Z 0123456789 100 0"
-    assert columns == "MODEL PROVIDER REQUESTS P50 MS P95 MS TTFT P50 TOKENS SCORE LEFT ERRORS"
+    assert columns == "MODEL PROVIDER REQUESTS P50 MS P95 MS TTFT P50 TOKENS SCORE CANCELLED ERRORS"
     assert first == "m p 100 50.0 95.0 0.5 1000 0.50 0 -"
     assert second == "other - 3 1.0 1.0 - 10 - 1 upstream_timeout 1"
     assert third == "(default) - 1 - - - 0 - 0 overloaded 1"
