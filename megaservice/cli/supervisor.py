@@ -135,6 +135,8 @@ class Supervisor:
             raise SupervisorError(f"supervisord refused {method}{arguments}: {exc.faultString}") from exc
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as exc:
             raise SupervisorError(f"supervisord does not answer on {self._run_dir.socket}: {exc}") from exc
+        finally:
+            self._proxy("close")()  # nobody would close it later
 
 
 def _process_info(row: dict[str, Any]) -> ProcessInfo:
