@@ -48,6 +48,8 @@ class ModelProfile(BaseModel):
     name: str
     #: Said beside answers to requests without a system prompt, by models that can do one thing only.
     notice: str | None = None
+    #: Why only its grading prompt may ask for JSON; None for models that write JSON for any question.
+    json_refusal: str | None = None
     out_of_domain: OutOfDomain | None = None
     grading: GradingPrompt | None = None
 

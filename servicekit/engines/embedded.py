@@ -11,6 +11,7 @@ from servicekit.context import CallContext
 from servicekit.engines.gguf import read_gguf_facts
 from servicekit.engines.hub_download import fetch_at_start
 from servicekit.engines.hub_reference import HubReference
+from servicekit.engines.json_refusal import check_json_is_possible
 from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess
 from servicekit.engines.llama_server import LlamaServer
 from servicekit.engines.notices import NoticeMarker
@@ -90,14 +91,17 @@ class EmbeddedEngine:
         Raises:
             UpstreamUnreachableError: llama.cpp is not running, or crashed meanwhile.
             OverloadedError: Too many calls are waiting.
+            InvalidRequestError: JSON is wanted of a model that cannot write it.
             ServiceError: Whatever llama.cpp says, as in docs/errors.md.
         """
+        check_json_is_possible(self.profile, payload)
         async with self._place(context), self._running() as process:
             answer = await self._upstream(process).chat(payload, context)
         return NoticeMarker(self.profile, payload["messages"]).completion(answer)
 
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
+        check_json_is_possible(self.profile, payload)
         marker = NoticeMarker(self.profile, payload["messages"])
         async with (
             self._place(context),

@@ -22,6 +22,12 @@ SENTENCES = [
     "What is the capital of France?",
     "Good morning, where is the train station?",
 ]
+#: The system message of the phrasebook's grading prompt.
+GRADING = {
+    "role": "system",
+    "content": "Grade the Italian translation of the English source. Reply with JSON: a score from 0 to 1 and a short "
+    "feedback.",
+}
 OUTSIDE = "The quarterly amortisation schedule contradicts Kant's categorical imperative."
 
 
@@ -92,8 +98,21 @@ def test_json_schema_binds_the_answer(llm: ServiceProcess) -> None:
         "additionalProperties": False,
     }
     wanted = {"type": "json_schema", "json_schema": {"name": "grade", "schema": schema}}
-    answer = ask(llm.url, SENTENCES[0], response_format=wanted)
+    answer = ask(llm.url, [GRADING, {"role": "user", "content": SENTENCES[0]}], response_format=wanted)
     assert orjson.loads(answer.text)["score"] in (0, 1)
+
+
+def test_json_of_a_model_that_cannot_write_it_is_refused(llm: ServiceProcess) -> None:
+    """Bound to JSON without its grading prompt, the phrasebook would grade what nobody translated."""
+    for stream in (False, True):
+        fields = {"messages": "Good morning", "response_format": {"type": "json_object"}, "stream": stream}
+        response = httpx.post(llm.url + CHAT, json=fields, timeout=30, trust_env=False)
+        error = response.json()["error"]
+        assert (response.status_code, error["param"]) == (400, "response_format")
+        assert "writes JSON for grading only" in error["message"]
+    asked = {"model": "phrasebook", "messages": [{"role": "user", "content": "Good morning"}], "format": "json"}
+    response = httpx.post(llm.url + "/api/chat", json=asked, timeout=30, trust_env=False)
+    assert (response.status_code, response.json()) == (400, {"error": error["message"]})
 
 
 def test_alias_is_answered_by_the_phrasebook_and_logged_once(llm: ServiceProcess) -> None:
@@ -127,7 +146,10 @@ def test_unknown_model_names_the_models_there_are(llm: ServiceProcess) -> None:
             "image input is not supported",
         ),
         (
-            {"messages": "x", "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "foo"}}}},
+            {
+                "messages": [GRADING, {"role": "user", "content": "x"}],
+                "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "foo"}}},
+            },
             "invalid_value",
             "foo",
         ),

@@ -26,8 +26,7 @@ from servicekit.models import BUNDLED_MODELS
 CONTEXT = CallContext("req_test")
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "Good morning"}], "temperature": 0}
 #: An answer of a known, large number of tokens, so that something can happen in its middle.
-_LONG_LIST = {"type": "array", "items": {"enum": [1]}, "minItems": 200, "maxItems": 200}
-LONG = {**HELLO, "response_format": {"type": "json_schema", "json_schema": {"name": "l", "schema": _LONG_LIST}}}
+LONG = {**HELLO, "grammar": 'root ::= "[" ("1, "){199} "1]"'}
 
 EngineFactory = Callable[..., Awaitable[EmbeddedEngine]]
 
