@@ -16,8 +16,10 @@ from servicekit.asgi.exchange import call_context
 from servicekit.engines.base import Engine
 from servicekit.engines.registry import EngineRegistry
 from servicekit.ollama.answers import AnswerWriter, as_chat_chunks, as_completion, embedded, with_calls
+from servicekit.ollama.names import engine_named
 from servicekit.ollama.ndjson import Lines, in_ollamas_way, line_stream
 from servicekit.ollama.requests import ChatRequest, EmbedRequest, GenerateRequest
+from servicekit.ollama.vectors import shortened
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.chat import ChatRequest as OpenAIRequest
 from servicekit.validation import check_object, parse_body
@@ -32,9 +34,9 @@ def answer_routes(registry: EngineRegistry) -> APIRouter:
         async def answer() -> Response:
             wanted = parse_body(await request.body(), GenerateRequest)
             if wanted.is_continued:
-                return await _continue(request, registry.engine_for(wanted.model), wanted)
+                return await _continue(request, engine_named(registry, wanted.model), wanted)
             payload = {"messages": wanted.messages(), **wanted.parameters()}
-            return await _answer(request, registry.engine_for(wanted.model), payload, wanted.stream, is_chat=False)
+            return await _answer(request, engine_named(registry, wanted.model), payload, wanted.stream, is_chat=False)
 
         return await in_ollamas_way(answer)
 
@@ -43,7 +45,7 @@ def answer_routes(registry: EngineRegistry) -> APIRouter:
         async def answer() -> Response:
             wanted = parse_body(await request.body(), ChatRequest)
             payload = {"messages": wanted.openai_messages(), **wanted.parameters()}
-            return await _answer(request, registry.engine_for(wanted.model), payload, wanted.stream, is_chat=True)
+            return await _answer(request, engine_named(registry, wanted.model), payload, wanted.stream, is_chat=True)
 
         return await in_ollamas_way(answer)
 
@@ -68,9 +70,9 @@ async def _embed(
 ) -> Response:
     wanted = parse_body(await request.body(), EmbedRequest)
     started_ns = time.monotonic_ns()
-    work = registry.engine_for(wanted.model).embed(wanted.payload(), call_context(request.scope))
+    work = engine_named(registry, wanted.model).embed(wanted.payload(), call_context(request.scope))
     answer = await until_disconnect(request.scope, request.receive, work)
-    return ORJSONResponse(write(embedded(answer, started_ns)))
+    return ORJSONResponse(write(shortened(embedded(answer, started_ns), wanted.dimensions)))
 
 
 async def _answer(

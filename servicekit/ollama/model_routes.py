@@ -15,12 +15,15 @@ from servicekit.engines.registry import EngineRegistry
 from servicekit.errors import ModelNotFoundError
 from servicekit.http.client import HttpClient
 from servicekit.ollama.model_facts import ModelFacts, facts_of
+from servicekit.ollama.names import known_name
 from servicekit.ollama.ndjson import Lines, in_ollamas_way, line_stream
 from servicekit.ollama.pull import pull
 from servicekit.ollama.requests import NamedRequest
 from servicekit.validation import parse_body
 from servicekit.version import VERSION
 
+#: The version of Ollama whose API this is; clients ask for a least one before they use a newer field.
+API_VERSION = "0.12.0"
 #: When an embedded model is unloaded: with the service.
 _NEVER = "9999-12-31T23:59:59Z"
 
@@ -31,7 +34,7 @@ def model_routes(registry: EngineRegistry, client: HttpClient) -> APIRouter:
 
     @router.get("/api/version", summary="The version (Ollama)")
     async def version() -> dict[str, str]:
-        return {"version": VERSION}
+        return {"version": API_VERSION, "service_version": VERSION}
 
     @router.get("/api/tags", summary="The models and aliases (Ollama)")
     async def tags() -> dict[str, Any]:
@@ -45,9 +48,11 @@ def model_routes(registry: EngineRegistry, client: HttpClient) -> APIRouter:
     async def show(request: Request) -> Response:
         async def answer() -> Response:
             wanted = parse_body(await request.body(), NamedRequest)
-            if wanted.model not in registry.names:
-                raise ModelNotFoundError(wanted.model, registry.names)
-            return ORJSONResponse(_shown(await asyncio.to_thread(facts_of, registry, wanted.model)))
+            name = known_name(wanted.model, registry.names)
+            if name not in registry.names:
+                raise ModelNotFoundError(name, registry.names)
+            facts = await asyncio.to_thread(facts_of, registry, name)
+            return ORJSONResponse(_shown(facts, facts.deployment.served_name(registry.catalog.folder)))
 
         return await in_ollamas_way(answer)
 
@@ -60,7 +65,8 @@ def _add_pull_route(router: APIRouter, registry: EngineRegistry, client: HttpCli
     async def pull_model(request: Request) -> Response:
         async def answer() -> Response:
             wanted = parse_body(await request.body(), NamedRequest)
-            lines = pull(registry, client, wanted.model, call_context(request.scope))
+            name = known_name(wanted.model, registry.catalog.names)
+            lines = pull(registry, client, name, call_context(request.scope))
             if wanted.stream:
                 return await line_stream(request, lines)
             return ORJSONResponse(await until_disconnect(request.scope, request.receive, _last(lines)))
@@ -83,16 +89,17 @@ def _loaded(facts: ModelFacts) -> dict[str, Any]:
     return {**facts.listed(), "expires_at": _NEVER, "size_vram": 0}
 
 
-def _shown(facts: ModelFacts) -> dict[str, Any]:
+def _shown(facts: ModelFacts, model: str) -> dict[str, Any]:
+    """Write what is known of a name, and of the model that answers for it."""
     deployment = facts.deployment
     parameters = "\n".join(f"{name} {value}" for name, value in deployment.parameters.items())
     can = ["completion", "tools"] if deployment.is_of_litellm else ["completion", "tools", "embedding"]
     return {
-        "modelfile": f"# {facts.name}: {deployment.provider}, from compose/models.json\nFROM {facts.name}\n",
+        "modelfile": f"# {facts.name}: {deployment.provider}, from compose/models.json\nFROM {model}\n",
         "parameters": parameters,
         "template": "",
         "details": facts.details(),
-        "model_info": {"general.architecture": deployment.provider, "general.basename": facts.name},
+        "model_info": {"general.architecture": deployment.provider, "general.basename": model},
         "capabilities": can,
         "modified_at": facts.listed()["modified_at"],
     }

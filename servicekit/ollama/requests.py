@@ -117,7 +117,7 @@ class EmbedRequest(_Body):
 
     model: str | None = None
     input: str | list[str] = Field(validation_alias=AliasChoices("input", "prompt"))
-    dimensions: int | None = None
+    dimensions: int | None = Field(None, ge=0)
 
     def payload(self) -> dict[str, Any]:
         """Return OpenAI's request."""
