@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.types import Receive, Scope, Send
 
 from megaservice.routes.chat_answer import ChatAnswer, JsonAnswer, StreamedAnswer
@@ -25,23 +25,32 @@ from servicekit.openai.chat import ChatMessage
 from servicekit.validation import check_object, parse_json_object
 
 
-class ChatParams(BaseModel):
-    """How the model is to answer; what is not set is the model's own default."""
+class _Body(BaseModel):
+    """An object of a request; a field that is null is one that is not set."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: object) -> object:
+        return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
+
+
+class ChatParams(_Body):
+    """How the model is to answer; what is not set is the model's own default."""
 
     temperature: float | None = Field(None, ge=0, le=2, description="0 gives the likeliest answer.")
     top_p: float | None = Field(None, ge=0, le=1, description="The share of probability that tokens are taken from.")
     max_tokens: int | None = Field(None, ge=1, description="The longest answer, in tokens.")
-    seed: int | None = Field(None, description="The same seed gives the same answer, where the model can.")
+    seed: int | None = Field(
+        None, ge=-(2**63), le=2**63 - 1, description="The same seed gives the same answer, where the model can."
+    )
     stream: bool = Field(False, description="Whether the answer comes as server-sent events while it is written.")
     json_mode: bool = Field(False, description="Whether the text must be a JSON object.")
 
 
-class ChatServiceRequest(BaseModel):
+class ChatServiceRequest(_Body):
     """A request to the chat service."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
 
     model: str | None = Field(None, description="An alias of models.json; the default's if absent.")
     messages: Annotated[list[ChatMessage], Field(min_length=1)] | Annotated[str, Field(min_length=1)]

@@ -100,6 +100,32 @@ async def test_chat_params_reach_the_model_under_openai_names(
     assert plain["messages"] == [{"role": "user", "content": "Hello"}]
 
 
+async def test_chat_null_is_a_parameter_that_is_not_set(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
+    """Each of them, as OpenAI's clients send what their users left open."""
+    names = ("temperature", "top_p", "max_tokens", "seed", "stream", "json_mode")
+    bodies: list[dict[str, Any]] = [{"params": {name: None}} for name in names]
+    bodies += [{"params": None}, {"model": None}, {"params": {"seed": 2**63 - 1}}]
+    async with _served(scripted_upstream, tmp_path) as served:
+        for body in bodies:
+            response = await served.client.post("/chat", json={"messages": "Hello", **body})
+            assert (response.status_code, response.json()["text"]) == (200, "Ciao!"), body
+    *plain, seeded = (request.json for request in served.llm.requests)
+    assert all(request.keys() <= {"messages", "model", "stream"} for request in plain)
+    assert seeded["seed"] == 2**63 - 1
+
+
+async def test_chat_json_of_a_model_that_cannot_write_it_is_told_as_json_mode(
+    scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """The parameter that the model refuses is named as this service calls it."""
+    refusal = scripts.answer(400, {"error": {"message": "No JSON here.", "param": "response_format"}})
+    async with _served(scripted_upstream, tmp_path, refusal) as served:
+        response = await served.client.post("/chat", json={"messages": "Hello", "params": {"json_mode": True}})
+    error = response.json()["error"]
+    assert (response.status_code, error["param"]) == (400, "params.json_mode")
+    assert "No JSON here." in error["message"]
+
+
 async def test_chat_streams_deltas_then_the_whole_answer(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """Each piece of text is an event; the last one before `[DONE]` has the fields of the JSON answer."""
     async with _served(scripted_upstream, tmp_path) as served:
@@ -156,6 +182,9 @@ _BAD = [
     _Bad({"params": {"top_p": 1.5}}, "params.top_p", "found 1.5"),
     _Bad({"params": {"max_tokens": 0}}, "params.max_tokens", "found 0"),
     _Bad({"params": {"seed": 1.5}}, "params.seed", "found 1.5"),
+    _Bad({"params": {"seed": 2**63}}, "params.seed", "less than or equal to 9223372036854775807"),
+    _Bad({"params": {"seed": -(2**63) - 1}}, "params.seed", "found -9.223372036854776e18"),
+    _Bad({"messages": None}, "messages", "required"),
     _Bad({"params": {"stream": "yes"}}, "params.stream", '"yes"'),
     _Bad({"params": {"json_mode": 1}}, "params.json_mode", "found 1"),
     _Bad({"params": {"temprature": 1}}, "params.temprature", "Did you mean 'temperature'?"),
