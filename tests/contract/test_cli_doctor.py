@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from megaservice.cli.main import main
-from megaservice.cli.services import SERVICES
+from megaservice.cli.run_dir import RunDir
+from megaservice.cli.services import SERVICES, Service
+from megaservice.cli.stopping import stop_services
+from megaservice.cli.supervisor import Supervisor
 from tests.conftest import UpstreamFactory
 from tests.support import scripts
 from tests.support.network import find_free_port
@@ -107,7 +113,7 @@ async def test_doctor_asks_nobody_with_no_ping(
 async def test_doctor_tells_of_configuration_addresses_and_telemetry(
     refused_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Problems of models.json, an address nobody can call, and a collector that is not there, in one go."""
+    """Problems of models.json, an address nobody can call, and a collector that is not there: one line for each."""
     monkeypatch.setenv("LLM_SERVICE_HOST_IP", "0.0.0.0")  # noqa: S104 - what users write
     monkeypatch.setenv("TELEMETRY_ENDPOINT", f"{refused_url}/v1/traces")
     code, file = await _doctor(monkeypatch, tmp_path, {"x": {"provider": "grok", "model": "m"}})
@@ -115,4 +121,84 @@ async def test_doctor_tells_of_configuration_addresses_and_telemetry(
     assert code == 1
     assert any(line.startswith(f"problem settings: {file}") and "grok" in line for line in lines)
     assert any("LLM_SERVICE_HOST_IP is 0.0.0.0" in line and "Write 127.0.0.1" in line for line in lines)
-    assert any(line.startswith("warning telemetry: ") and "nobody listens there" in line for line in lines)
+    assert not any(line.startswith("problem pipelines: ") for line in lines)
+    (collector,) = [line for line in lines if "TELEMETRY_ENDPOINT" in line]
+    assert "nobody listens there" in collector or "This process runs in a container" in collector
+
+
+async def test_doctor_tells_of_a_wrong_port_once_and_of_nothing_that_follows_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line for the variable, and it comes first; the pipelines whose addresses have it are not blamed."""
+    monkeypatch.setenv("LLM_SERVICE_PORT", "abc")
+    monkeypatch.setenv("LLM_ENDPOINT_PORT", "9000")
+    aliases = {"phrasebook": {"provider": "embedded", "model": "phrasebook"}}
+    code, _ = await _doctor(monkeypatch, tmp_path, aliases)
+    lines = _lines(capsys)
+    assert code == 1
+    assert lines[0] == "problem settings: LLM_SERVICE_PORT is 'abc': a port number between 1 and 65535 is needed."
+    assert all(line.startswith("ok ") for line in lines[1:])
+
+
+async def test_doctor_tells_of_a_wrong_gateway_port_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The gateway's settings and the table of services have one variable, and one finding."""
+    monkeypatch.setenv("MEGA_SERVICE_PORT", "abc")
+    await _doctor(monkeypatch, tmp_path, {"phrasebook": {"provider": "embedded", "model": "phrasebook"}})
+    assert sum("MEGA_SERVICE_PORT" in line for line in _lines(capsys)) == 1
+
+
+async def test_doctor_says_one_thing_of_a_telemetry_endpoint_that_nobody_can_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That nobody listens there follows from the address."""
+    monkeypatch.setenv("TELEMETRY_ENDPOINT", f"http://0.0.0.0:{find_free_port()}")
+    await _doctor(monkeypatch, tmp_path, {"phrasebook": {"provider": "embedded", "model": "phrasebook"}})
+    (line,) = [line for line in _lines(capsys) if "TELEMETRY_ENDPOINT" in line]
+    assert line.startswith("problem addresses: ")
+
+
+@pytest.fixture
+def _running_services(tmp_path: Path) -> Iterator[None]:
+    """Run two services that are none, under the names of ours."""
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.make()
+    ports = {name: find_free_port() for name in ("llm", "retriever")}
+    services = [
+        Service(name, ("http.server", str(port), "--bind", "127.0.0.1"), "127.0.0.1", port, "PORT")
+        for name, port in ports.items()
+    ]
+    supervisor = Supervisor(run_dir)
+    supervisor.start(services)
+    try:
+        for service in services:
+            supervisor.start_process(service.name)
+        yield
+    finally:
+        stop_services(run_dir)
+
+
+@pytest.mark.usefixtures("_running_services")
+def test_doctor_tells_of_files_that_changed_after_the_services_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a service reads at its start it does not know anew; what did not change is not mentioned."""
+    aliases = {"phrasebook": {"provider": "embedded", "model": "phrasebook"}}
+    models, variables = tmp_path / "models.json", tmp_path / "variables"
+    models.write_text(json.dumps({"aliases": aliases}))
+    variables.write_text(f"MODELS_FILE={models}\n")
+    monkeypatch.setenv("MEGASERVICE_ENV_FILE", str(variables))
+    started = time.time()
+    shown = []
+    for models_at, variables_at in ((-60, -60), (60, -60), (-60, 60)):
+        os.utime(models, (started, started + models_at))
+        os.utime(variables, (started, started + variables_at))
+        main(["doctor", "--no-ping"])
+        shown.append([line for line in _lines(capsys) if line.startswith("warning")])
+    remedy = "started: `make down up` takes it over."
+    assert shown == [
+        [],
+        [f"warning models.json: models.json was changed after the llm service {remedy}"],
+        [f"warning variables: variables was changed after the services llm and retriever {remedy}"],
+    ]
