@@ -44,6 +44,14 @@ def test_load_settings_does_not_show_a_bad_secret(monkeypatch: pytest.MonkeyPatc
     assert "very-secret" not in str(caught.value)
 
 
+def test_load_settings_says_how_an_address_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, and not as the pattern that it is checked with."""
+    monkeypatch.setenv("LLM_ENDPOINT", "localhost:8008")
+    with pytest.raises(ConfigurationError, match=r"LLM_ENDPOINT: must begin with http:// or https://") as caught:
+        load_settings(LLMSettings)
+    assert "pattern" not in str(caught.value)
+
+
 def test_load_settings_ignores_what_is_empty_or_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """One environment serves every process, and an empty variable is one that is not set."""
     monkeypatch.setenv("LOG_LEVEL", "")

@@ -127,7 +127,7 @@ def _parse(kind: type[RequestModel], body: dict[str, Any]) -> Any:  # noqa: ANN4
             "required",
         ),
         (CreateRun, {"assistant_id": "a", "thread": {}}, "thread", "Unknown parameter"),
-        (CreateThreadAndRun, {"assistant_id": "a", "thread": {"messages": 3}}, "thread.messages", "list"),
+        (CreateThreadAndRun, {"assistant_id": "a", "thread": {"messages": 3}}, "thread.messages", "array"),
         (SubmitToolOutputs, {"tool_outputs": []}, "tool_outputs", "at least 1"),
         (SubmitToolOutputs, {"tool_outputs": [{"output": "x"}]}, "tool_outputs[0].tool_call_id", "required"),
     ],
