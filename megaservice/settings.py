@@ -12,7 +12,7 @@ from servicekit.environment import PROJECT_ROOT, env_file, read_variables
 from servicekit.model_settings import ModelSettings
 
 #: The older names of variables that pipeline files use, and the names that they have in the files.
-_OLDER_NAMES = {
+OLDER_NAMES = {
     "LLM_SERVER_HOST_IP": "LLM_SERVICE_HOST_IP",
     "LLM_SERVER_PORT": "LLM_SERVICE_PORT",
 }
@@ -64,7 +64,7 @@ class GatewaySettings(ModelSettings):
 def pipeline_variables() -> dict[str, str]:
     """Return what fills `${VAR}` in pipeline files: `.env`, then the environment, older names included."""
     variables = read_variables()
-    for older, name in _OLDER_NAMES.items():
+    for older, name in OLDER_NAMES.items():
         if variables.get(older) and not variables.get(name):
             variables[name] = variables[older]
     return variables

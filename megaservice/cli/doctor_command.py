@@ -48,6 +48,7 @@ def _findings(*, ping: bool) -> list[Finding]:
     """Return what was found: what is wrong with variables first, and nothing that only follows from that."""
     from megaservice.cli.changed_files import check_changed_files
     from megaservice.cli.doctor_checks import check_pipelines, check_port_numbers, check_services, with_instead
+    from megaservice.cli.unknown_variables import check_unknown_variables
     from megaservice.settings import pipeline_variables
     from servicekit.checks.addresses import check_variables
     from servicekit.checks.other_side import runs_in_container
@@ -67,6 +68,7 @@ def _findings(*, ping: bool) -> list[Finding]:
         findings += _model_findings(settings, with_instead(variables, instead), ping=ping)
     if not _names("TELEMETRY_ENDPOINT", addresses):
         findings += check_telemetry(variables)
+    findings += check_unknown_variables(settings.pipelines_dir if settings else None)
     findings += check_changed_files(variables, settings.models_file if settings else None)
     findings += check_services(variables)
     return findings
