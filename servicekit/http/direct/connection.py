@@ -11,7 +11,8 @@ import httptools
 from servicekit.write_batch import write_batch
 
 if TYPE_CHECKING:
-    from servicekit.http.direct.pool import Origin
+    from collections.abc import Callable
+
     from servicekit.http.response import Sink
 
 #: Above this, reading pauses until the body's reader has taken what there is.
@@ -34,7 +35,7 @@ class Connection(asyncio.Protocol):
     what is buffered is bounded by the mark above plus one read of the socket.
 
     Args:
-        origin: Whose idle connections it belongs to.
+        forget: Called when the connection is gone.
         loop: The running loop.
 
     Attributes:
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_batch",
         "_deadline",
+        "_forget",
         "_informational",
         "_is_busy",
         "_is_head_request",
@@ -81,15 +83,14 @@ class Connection(asyncio.Protocol):
         "is_closed",
         "is_complete",
         "loop",
-        "origin",
         "relay",
         "relay_idle_seconds",
         "relay_until",
         "status",
     )
 
-    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
-        self.origin = origin
+    def __init__(self, forget: Callable[[Connection], None], loop: asyncio.AbstractEventLoop) -> None:
+        self._forget = forget
         self.loop = loop
         self._batch = write_batch(loop)
         self._parser = httptools.HttpResponseParser(self)
@@ -242,7 +243,7 @@ class Connection(asyncio.Protocol):
         self.error = exc
         self._transport = None
         self.close()
-        self.origin.forget(self)
+        self._forget(self)
         self._wake()
 
     def pause_writing(self) -> None:

@@ -89,7 +89,7 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
             self._response.detach()
         connection, self._connection = self._connection, None
         if connection is not None and connection.finish():
-            connection.origin.put_idle(connection)
+            self._route.origin.put_idle(connection)
 
     async def _connect(self, started: float, deadline: float) -> Connection:
         connect_by = started + self._timeouts.connect_seconds

@@ -99,12 +99,12 @@ class Origin:
             if len(addresses) == 1:
                 # The loop's own way, half the time of a socket of ours: an IP address is not looked up again.
                 host, port = addresses[0][4][:2]
-                return (await loop.create_connection(lambda: Connection(self, loop), host, port))[1]
+                return (await loop.create_connection(lambda: Connection(self.forget, loop), host, port))[1]
             sock = await start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
             )
             try:
-                return (await loop.create_connection(lambda: Connection(self, loop), sock=sock))[1]
+                return (await loop.create_connection(lambda: Connection(self.forget, loop), sock=sock))[1]
             except BaseException:
                 sock.close()
                 raise

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from servicekit.http.call import Target, Timeouts
 from servicekit.http.direct.connection import Connection
-from servicekit.http.direct.pool import Origin
 from servicekit.http.direct.response import DirectResponse
 from servicekit.write_batch import write_batch
 
@@ -78,7 +77,7 @@ def sock() -> Iterator[socket.socket]:
 
 
 def _connection(sock: socket.socket) -> tuple[Connection, RecordingTransport]:
-    connection = Connection(Origin("127.0.0.1", 1, 4.0), asyncio.get_running_loop())
+    connection = Connection(lambda _: None, asyncio.get_running_loop())
     transport = RecordingTransport(sock)
     connection.connection_made(transport)
     connection.begin("GET", b"GET / HTTP/1.1\r\n\r\n", None, closes=False)
