@@ -25,7 +25,7 @@ class Action:
             self.pronoun = chooser.pick(f"{name}.o.pronoun", Kind.PRONOUN, allowed) if is_pronoun else None
         self.complement = None
         if self.pronoun is None:
-            self.complement = choose_complement(chooser, name, lexicon, self.frame, flags)
+            self.complement = choose_complement(chooser, name, lexicon, self.verb, self.frame, flags)
 
     def english(self, form: str) -> str:
         """The bare verb phrase, or with `ing` its -ing form."""

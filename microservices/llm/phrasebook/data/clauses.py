@@ -37,13 +37,14 @@ class Who:
 
 
 def choose_complement(
-    chooser: Chooser, name: str, lexicon: Lexicon, frame: Frame, flags: list[str]
+    chooser: Chooser, name: str, lexicon: Lexicon, verb: Verb, frame: Frame, flags: list[str]
 ) -> NounPhrase | None:
     """What stands after the verb, if its frame has something there."""
     if frame.category == "none":
         return None
     plain = " plain" if "short" in flags else ""
-    return NounPhrase(chooser, f"{name}.o", lexicon, frame.category + plain)
+    generic = " generic" if verb.takes_bare_objects and not frame.italian else ""
+    return NounPhrase(chooser, f"{name}.o", lexicon, frame.category + plain + generic)
 
 
 def object_pronouns(frame: Frame, subject_person: int) -> list[ObjectPronoun]:
@@ -103,9 +104,9 @@ class Clause:
         self.pronoun = self._choose_pronoun(chooser, name)
         self.complement = None
         if self.pronoun is None:
-            self.complement = choose_complement(chooser, name, lexicon, self.frame, flags)
+            self.complement = choose_complement(chooser, name, lexicon, self.verb, self.frame, flags)
         self.time: Word | None = None
-        if "short" not in flags and chooser.pick(f"{name}.timed", Kind.SHAPE, [False, False, True]):
+        if "short" not in flags and chooser.pick(f"{name}.timed", Kind.SHAPE, [False, False, False, True, True]):
             times = lexicon.words[_TIMES_OF_TENSE.get(self.tense, "time_future")]
             self.time = chooser.pick(f"{name}.time", Kind.WORD, times)
 

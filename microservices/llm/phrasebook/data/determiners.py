@@ -59,6 +59,8 @@ def _uncontracted(determiner: str, words: str, of: Determined) -> str:
         return italian.demonstrative_that(of.gender, of.plural, words)
     if determiner == "some":
         return _some(words, of)
+    if determiner == "generic":
+        return _generic(words, of)
     if determiner in ("a", "un", "one"):
         return "" if of.plural or of.noun.is_mass else italian.indefinite(of.gender, words)
     simple = {"every": "ogni", "numeral": NUMERALS.get(of.numeral, "")}
@@ -71,6 +73,12 @@ def _some(words: str, of: Determined) -> str:
     if of.plural:
         return f"[{italian.agree('alcuno', of.gender, plural=True)}|{partitive}]"
     return f"[{partitive}|un po' di]"
+
+
+def _generic(words: str, of: Determined) -> str:
+    """What English says without an article: mostly nothing, and any article is right, too."""
+    article = italian.definite(of.gender, of.plural, words)
+    return f"[|{italian.contracted('di', article)}|{article}]"
 
 
 def _possessed(preposition: str, owner: str, words: str, of: Determined) -> str:

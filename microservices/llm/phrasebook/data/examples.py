@@ -28,7 +28,9 @@ class Example:
     canonical: str | None = None
 
 
-_SECOND_SHARE = 0.1
+#: How often one more sentence follows, at most twice.
+_NEXT_SHARE = 0.14
+_THIRD_SHARE = 0.35
 
 
 def translation(sentence: Sentence, rng: random.Random, slip_share: float = noise.SLIP_SHARE) -> tuple[str, str]:
@@ -44,12 +46,21 @@ def translation(sentence: Sentence, rng: random.Random, slip_share: float = nois
     return noise.dress(source, rng, slip_share), target
 
 
+def _perhaps_with_others(source: str, target: str, rng: random.Random) -> tuple[str, str]:
+    """The pair, now and then with one or two more sentences and their right translations after it."""
+    share = _NEXT_SHARE
+    for _ in range(2):
+        if rng.random() >= share or source[-1] not in ".!?" or target[-1:] not in (".", "!", "?"):
+            break
+        next_source, next_target = translation(sentences.draw(rng), rng)
+        source, target = f"{source} {next_source}", f"{target} {next_target}"
+        share = _THIRD_SHARE
+    return source, target
+
+
 def translate_example(rng: random.Random) -> Example:
-    """A sentence to translate; now and then two."""
-    source, target = translation(sentences.draw(rng), rng)
-    if rng.random() < _SECOND_SHARE and source[-1] in ".!?":
-        second_source, second_target = translation(sentences.draw(rng), rng)
-        source, target = f"{source} {second_source}", f"{target} {second_target}"
+    """A sentence to translate; now and then two or three."""
+    source, target = _perhaps_with_others(*translation(sentences.draw(rng), rng), rng)
     return Example(asked(source), target, "translate")
 
 
@@ -84,14 +95,6 @@ def graded_canonical(source: str, candidate: str) -> Example:
     return Example(asked(source), answer, "right")
 
 
-def _perhaps_with_second(source: str, candidate: str, rng: random.Random) -> tuple[str, str]:
-    """The pair, now and then with a second sentence and its right translation after it."""
-    if rng.random() < _SECOND_SHARE and source[-1] in ".!?" and candidate[-1:] in ("!", ".", "?"):
-        second_source, second_target = translation(sentences.draw(rng), rng)
-        return f"{source} {second_source}", f"{candidate} {second_target}"
-    return source, candidate
-
-
 def right_example(rng: random.Random, held_out: bool = False) -> Example:
     """A right translation, canonical or another."""
     sentence = sentences.draw(rng, held_out)
@@ -110,7 +113,7 @@ def wrong_example(rng: random.Random, held_out: bool = False) -> Example:
     made = corruptions.draw(sentence, rng)
     candidate = noise.end_as(source, made.candidate, rng)
     if made.kind not in ("untranslated", "other_meaning", "other_language"):
-        source, candidate = _perhaps_with_second(source, candidate, rng)
+        source, candidate = _perhaps_with_others(source, candidate, rng)
     return graded(source, candidate, made.score, made.feedback, made.kind, canonical)
 
 
@@ -135,8 +138,8 @@ _MAKERS = (
     outside_pair_example,
 )
 #: Translating comes first, since a grade needs it; the weights are in the order of the makers.
-_EARLY_WEIGHTS = (0.56, 0.17, 0.01, 0.14, 0.10, 0.02)
-_LATE_WEIGHTS = (0.22, 0.16, 0.01, 0.21, 0.36, 0.04)
+_EARLY_WEIGHTS = (0.51, 0.22, 0.01, 0.14, 0.10, 0.02)
+_LATE_WEIGHTS = (0.23, 0.23, 0.01, 0.18, 0.30, 0.05)
 
 
 def draw(rng: random.Random, is_early: bool = False) -> Example:

@@ -91,6 +91,8 @@ class Verb:
     frames: tuple[Frame, ...]
     is_state: bool
     is_reflexive: bool
+    #: Whether its object may stand without an article: `drink beer`, `read books`.
+    takes_bare_objects: bool
     #: What follows every form: `bisogno` in `ho bisogno`.
     tail: str
 
@@ -179,6 +181,7 @@ def _verb(cells: list[str]) -> Verb:
         frames=_frames(frames),
         is_state="state" in options,
         is_reflexive="refl" in options,
+        takes_bare_objects="bare" in options,
         tail=options.get("tail", ""),
     )
 

@@ -9,7 +9,7 @@ _NEIGHBOURS = {
 }  # fmt: skip
 _SHORTEST_MISTYPED = 5
 #: How often a text that is not typed with care has a slip in it.
-SLIP_SHARE = 0.3
+SLIP_SHARE = 0.5
 
 
 def mistype(text: str, rng: random.Random) -> str:

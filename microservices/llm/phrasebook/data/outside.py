@@ -1,7 +1,8 @@
 """English texts outside the phrasebook, for the model to learn where its knowledge ends.
 
-Four sorts: texts about other things (patterns filled from word lists), words of the lexicon in constructions that the
-grammar does not have, its sentences with words that the lexicon does not have, and words in no order.
+Five sorts: texts about other things (patterns filled from word lists), what strangers type, words of the lexicon in
+constructions that the grammar does not have, its sentences with words that the lexicon does not have, and words in no
+order.
 """
 
 import random
@@ -12,16 +13,17 @@ from pathlib import Path
 from microservices.llm.phrasebook.data import lexicon, markup, sentences, templates
 
 _FOLDER = Path(__file__).parent
+_FILES = ("outside.txt", "outside_written.txt")
 _SLOT = re.compile(r"{([a-z]+)}")
 _LONGEST_SALAD = 12
 
 
 @cache
 def _sections() -> dict[str, tuple[str, ...]]:
-    """The lists of outside.txt by their name."""
+    """The lists of outside.txt and outside_written.txt by their name."""
     found: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in (_FOLDER / "outside.txt").read_text("utf-8").splitlines():
+    for line in (line for name in _FILES for line in (_FOLDER / name).read_text("utf-8").splitlines()):
         if line.startswith("["):
             current = found.setdefault(line.strip("[]"), [])
         elif line.strip() and not line.startswith("#"):
@@ -67,9 +69,14 @@ def _known(name: str) -> tuple[str, ...]:
 
 def _fill(pattern: str, rng: random.Random) -> str:
     while match := _SLOT.search(pattern):
-        name = match.group(1)
-        pattern = pattern[: match.start()] + rng.choice(_known(name) or _unknown(name)) + pattern[match.end() :]
+        pattern = pattern[: match.start()] + _filling(match.group(1), rng) + pattern[match.end() :]
     return pattern
+
+
+def _filling(slot: str, rng: random.Random) -> str:
+    if slot == "sentence":
+        return markup.sample(sentences.draw(rng).english, rng).rstrip(".!")
+    return rng.choice(_known(slot) or _unknown(slot))
 
 
 def _pattern(rng: random.Random) -> str:
@@ -80,6 +87,33 @@ def _construction(rng: random.Random) -> str:
     return _fill(rng.choice(_sections()["constructions"]), rng)
 
 
+def written() -> tuple[str, ...]:
+    """What strangers type, as written by hand: texts and patterns with slots."""
+    return _sections()["written"]
+
+
+_CHANGED_SHARE = 0.2
+
+
+def _written(rng: random.Random) -> str:
+    """What a stranger types, now and then with another unknown word in it, so that it is not learnt by heart."""
+    text = _fill(rng.choice(written()), rng)
+    return _with_unknown_word(text.split(" "), rng) if rng.random() < _CHANGED_SHARE else text
+
+
+def _extended(rng: random.Random) -> str:
+    """A sentence of the grammar after a beginning or before an end that the grammar does not have."""
+    text = markup.sample(sentences.draw(rng).english, rng).rstrip("?!.")
+    roll = rng.random()
+    if roll < _HEADED_SHARE + _BOTH_SHARE:
+        text = f"{_fill(rng.choice(_sections()['heads']), rng)} {text}"
+    if roll >= _HEADED_SHARE:
+        text = f"{text} {_fill(rng.choice(_sections()['tails']), rng)}"
+    return text
+
+
+_HEADED_SHARE = 0.4
+_BOTH_SHARE = 0.1
 _INSERTED_SHARE = 0.25
 _TAILED_SHARE = 0.15
 _TAILS = ("with", "for", "about the", "of the", "without", "from the", "in the", "like a", "to the", "by", "as", "than")
@@ -94,7 +128,13 @@ def _one_unknown_word(rng: random.Random) -> str:
         return " ".join(words)
     if roll < _INSERTED_SHARE + _TAILED_SHARE:
         return f"{' '.join(words).rstrip('?!.')} {rng.choice(_TAILS)} {_unknown_word(rng)}"
-    tail = words[at][-1] if words[at][-1] in "?!.," else ""
+    return _with_unknown_word(words, rng)
+
+
+def _with_unknown_word(words: list[str], rng: random.Random) -> str:
+    """The words with an unknown one in place of one of them, whose mark is kept."""
+    at = rng.randrange(len(words))
+    tail = words[at][-1] if words[at][-1:] in tuple("?!.,") else ""
     words[at] = _unknown_word(rng) + tail
     return " ".join(words)
 
@@ -136,14 +176,25 @@ def coined_word(rng: random.Random) -> str:
 
 
 _SUFFIXES = ("",) * 12 + ("s", "ed", "ing", "ly", "er", "ness", "al", "ist", "able")
-_LIST_NAMES = ("common", "common", "common", "things", "people", "qualities", "actions", "names")
+_LIST_NAMES = (
+    "common", "common", "common", "written", "written", "things", "people", "qualities", "actions", "names", "person",
+    "place",
+)  # fmt: skip
+
+
+@cache
+def _met() -> tuple[str, ...]:
+    """The unknown words of what strangers type."""
+    met = {word for text in written() for word in markup.words_of(text) if "'" not in word}
+    return tuple(sorted(word for word in met - known_words() if len(word) > 2))
 
 
 def _unknown_word(rng: random.Random) -> str:
     """A coined word, or one of the lists, often with another ending: the lists are short, what people write is not."""
     if rng.random() < _COINED_SHARE:
         return coined_word(rng)
-    word = rng.choice(_unknown(rng.choice(_LIST_NAMES)))
+    name = rng.choice(_LIST_NAMES)
+    word = rng.choice(_met() if name == "written" else _unknown(name))
     changed = word.removesuffix("e") + rng.choice(_SUFFIXES)
     return word if set(markup.words_of(changed)) & known_words() else changed
 
@@ -166,7 +217,10 @@ def _salad(rng: random.Random) -> str:
 
 def _with_known(rng: random.Random) -> str:
     """A text about other things beside a sentence of the phrasebook."""
-    parts = [_pattern(rng), markup.sample(sentences.draw(rng).english, rng)]
+    other = ""
+    while not markup.words_of(other):
+        other = _pattern(rng) if rng.random() < 0.5 else _written(rng)
+    parts = [other, markup.sample(sentences.draw(rng).english, rng)]
     rng.shuffle(parts)
     return ". ".join(markup.capitalise(part) for part in parts)
 
@@ -239,7 +293,8 @@ def _swapped_in(rng: random.Random) -> str:
 
 def _long(rng: random.Random) -> str:
     """Several sentences, mostly about other things."""
-    parts = [_pattern(rng) if rng.random() < 0.7 else _one_unknown_word(rng) for _ in range(rng.randrange(3, 14))]
+    makers = (_pattern, _written, _written, _one_unknown_word)
+    parts = [rng.choice(makers)(rng) for _ in range(rng.randrange(2, 12))]
     return ". ".join(markup.capitalise(part) for part in parts)
 
 
@@ -250,14 +305,16 @@ def draw(rng: random.Random) -> str:
 
 
 _MAKERS = (
-    (_pattern, 0.18),
-    (_construction, 0.2),
-    (_one_unknown_word, 0.24),
-    (_several_unknown_words, 0.17),
-    (_salad, 0.03),
-    (_with_known, 0.06),
-    (_invented, 0.04),
-    (_joined, 0.04),
-    (_swapped_in, 0.03),
+    (_pattern, 0.11),
+    (_written, 0.28),
+    (_construction, 0.12),
+    (_extended, 0.07),
+    (_one_unknown_word, 0.18),
+    (_several_unknown_words, 0.1),
+    (_salad, 0.02),
+    (_with_known, 0.05),
+    (_invented, 0.02),
+    (_joined, 0.02),
+    (_swapped_in, 0.02),
     (_long, 0.01),
 )

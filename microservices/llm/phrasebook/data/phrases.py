@@ -47,6 +47,9 @@ _PLURAL_DETERMINERS = (
 )
 _MASS_DETERMINERS = ("the", "the", "the", "my", "some", "this", "a lot of")
 _NOT_OF_FAMILY = frozenset({"this", "that", "these", "those", "every", "a lot of"})
+#: Nouns that may stand without an article in the singular.
+_WITHOUT_ARTICLE = frozenset({"mass", "massfood"})
+_GENERIC_ONE_IN = 2
 _PREPOSITIONS = frozenset({"di", "a", "da", "in", "su", "con", "per", "tra"})
 
 
@@ -60,12 +63,13 @@ class NounPhrase:
             chooser: Takes the decisions.
             name: The name of the slot, which begins the names of its choices.
             lexicon: Where the nouns and adjectives are.
-            options: Words apart by spaces: a noun category; `sg` or `pl` to fix the number; `plain` for no adjective.
+            options: Words apart by spaces: a noun category; `sg` or `pl` to fix the number; `plain` for no adjective;
+                `generic` for perhaps no article, where English has none.
         """
         category, *flags = options.split()
         self.noun = _choose_noun(chooser, name, lexicon, category, flags)
         self.plural = self._choose_number(chooser, name, flags)
-        self.determiner = self._choose_determiner(chooser, name)
+        self.determiner = self._choose_determiner(chooser, name, "generic" in flags)
         self.numeral = ""
         if self.determiner == "numeral":
             self.numeral = chooser.pick(f"{name}.numeral", Kind.NUMERAL, list(NUMERALS))
@@ -83,12 +87,14 @@ class NounPhrase:
             return True
         return chooser.pick(f"{name}.plural", Kind.NUMBER, [False, False, True])
 
-    def _choose_determiner(self, chooser: Chooser, name: str) -> str:
+    def _choose_determiner(self, chooser: Chooser, name: str, may_be_generic: bool) -> str:
         options: tuple[str, ...] = _MASS_DETERMINERS
         if not self.noun.is_mass:
             options = _PLURAL_DETERMINERS if self.plural else _SINGULAR_DETERMINERS
         if self.noun.is_family:
             options = tuple(word for word in options if word not in _NOT_OF_FAMILY)
+        if may_be_generic and (self.plural or self.noun.categories & _WITHOUT_ARTICLE):
+            options += ("generic",) * (len(options) // _GENERIC_ONE_IN)
         return chooser.pick(f"{name}.determiner", Kind.DETERMINER, options)
 
     @property
@@ -112,7 +118,7 @@ class NounPhrase:
             noun = self.noun.english
         words = f"{self.adjective.english} {noun}" if self.adjective else noun
         determiner = form or self.determiner
-        if determiner == "bare":
+        if determiner in ("bare", "generic"):
             return words
         if determiner == "a":
             return words if self.plural or self.noun.is_mass else f"{english.indefinite(words)} {words}"

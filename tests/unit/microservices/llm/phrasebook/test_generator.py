@@ -71,7 +71,7 @@ def test_corruption_is_never_a_right_translation() -> None:
 def test_corruptions_are_of_every_kind() -> None:
     """Each kind of fault turns up."""
     rng = random.Random(12)
-    kinds = {corruptions.draw(sentence, rng).kind for sentence in _drawn(2000)}
+    kinds = {corruptions.draw(sentence, rng).kind for sentence in _drawn(4000)}
     assert kinds >= {
         "noun", "adjective", "verb", "word", "numeral", "pronoun", "number", "person", "tense", "negation",
         "determiner", "gender", "missing", "added", "swapped", "replaced", "part_untranslated", "untranslated",
@@ -124,6 +124,61 @@ def test_outside_text_is_no_sentence_of_the_word_lists_alone() -> None:
     known = outside.known_words()
     assert {"cat", "eat", "hello"} <= known
     assert not {"algorithm", "parliament"} & known
+
+
+def _made(line: str, english: str) -> sentences.Sentence:
+    """The sentence of a template line that is said as the English text."""
+    rng = random.Random(23)
+    for _ in range(5000):
+        made = sentences.make(templates.parse(line), rng)
+        if markup.canonical(made.english) == english:
+            return made
+    raise AssertionError(f"{line!r} does not say {english!r}")
+
+
+def test_question_to_one_person_is_not_answered_with_a_mixed_plural() -> None:
+    """`Are you Chinese?` is asked in the singular or the plural, not half of each."""
+    line = next(line for line in lexicon.template_lines() if "Are you {j}?" in line)
+    made = _made(line, "Are you Chinese?")
+    assert made.canonical == "Sei cinese?"
+    assert not made.is_right("Sei cinesi?")
+
+
+@pytest.mark.parametrize(
+    ("english", "canonical", "also_right"),
+    [
+        ("I drink beer", "Bevo birra", "Bevo la birra"),
+        ("She doesn't eat meat", "Lei non mangia carne", "Non mangia la carne"),
+        ("They read books", "Leggono libri", "Leggono dei libri"),
+    ],
+)
+def test_object_without_an_article_is_said_without_one(english: str, canonical: str, also_right: str) -> None:
+    """What is eaten, drunk or read in general has no article, and is right with one, too."""
+    rng = random.Random(24)
+    line = templates.parse("{c} => {c} :: c=clause pronoun short")
+    loaded = lexicon.load()
+    verb = next(loaded.verbs[word] for word in english.split() if word in loaded.verbs)
+    replay = {"c.verb": verb, "c.tense": "present"}
+    made = (sentences.make(line, rng, replay) for _ in range(60_000))
+    found = next(one for one in made if markup.plain(markup.canonical(one.english)) == markup.plain(english))
+    assert found.canonical == canonical
+    assert found.is_right(also_right)
+
+
+def test_examples_join_up_to_three_sentences() -> None:
+    """Some texts to translate are of two sentences, some of three, none of more."""
+    rng = random.Random(25)
+    answers = [examples.translate_example(rng).answer for _ in range(3000)]
+    assert max(sum(answer.count(mark) for mark in ".!?") for answer in answers) >= 3
+
+
+def test_texts_of_strangers_are_many_and_none_is_of_the_grammar() -> None:
+    """At least 900 texts are written by hand, and the grammar says none of them as they stand."""
+    written = set(outside.written())
+    assert len(written) >= 900
+    rng = random.Random(26)
+    said = {markup.plain(markup.sample(sentence.english, rng)) for sentence in _drawn(4000)}
+    assert not said & {markup.plain(text) for text in written}
 
 
 def test_coined_word_is_no_mistyped_known_one() -> None:
