@@ -10,11 +10,13 @@ import re
 from functools import cache
 from pathlib import Path
 
-from microservices.llm.phrasebook.data import lexicon, markup, sentences, templates
+from microservices.llm.phrasebook.data import lexicon, markup, noise, sentences, templates
 
 _FOLDER = Path(__file__).parent
 _FILES = ("outside.txt", "outside_written.txt")
 _SLOT = re.compile(r"{([a-z]+)}")
+#: Where a slot leaves the wrong article, which would tell these texts from others.
+_A_BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeio]|u(?!ni|se))")
 _LONGEST_SALAD = 12
 
 
@@ -70,7 +72,7 @@ def _known(name: str) -> tuple[str, ...]:
 def _fill(pattern: str, rng: random.Random) -> str:
     while match := _SLOT.search(pattern):
         pattern = pattern[: match.start()] + _filling(match.group(1), rng) + pattern[match.end() :]
-    return pattern
+    return _A_BEFORE_VOWEL.sub(r"\1n ", pattern)
 
 
 def _filling(slot: str, rng: random.Random) -> str:
@@ -299,9 +301,9 @@ def _long(rng: random.Random) -> str:
 
 
 def draw(rng: random.Random) -> str:
-    """A text outside the phrasebook by chance."""
+    """A text outside the phrasebook by chance, with a mark at its end as often as those from inside have one."""
     maker = rng.choices([maker for maker, _ in _MAKERS], [weight for _, weight in _MAKERS])[0]
-    return markup.capitalise(maker(rng))
+    return noise.end(markup.capitalise(maker(rng)), "", rng)[0]
 
 
 _MAKERS = (
