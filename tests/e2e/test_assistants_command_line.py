@@ -85,7 +85,7 @@ def test_import_with_bad_lines_exits_with_one_and_names_them(tmp_path: Path) -> 
         (
             {"DATABASE_URL": "postgresql://me:hidden-word@127.0.0.1:1/x"},
             [],
-            "The database postgresql://me:***@127.0.0.1:1/x",
+            "The database postgresql://***@127.0.0.1:1/x",
         ),
         ({"DATABASE_URL": "mysql://me:hidden-word@h/x"}, [], "Setting DATABASE_URL: 'mysql' is no database for this."),
         ({"ASSISTANTS_DATA_DIR": "/dev/null"}, ["export", "-"], "ASSISTANTS_DATA_DIR for its folder"),

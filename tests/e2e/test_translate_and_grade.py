@@ -206,7 +206,7 @@ def test_llm_that_is_down_is_a_502_that_names_it(trio: _Trio, tmp_path: Path) ->
         assert "node 'llm' at http://127.0.0.1:" in error["message"]
         assert response.headers["x-request-id"] in log
     assert ready.status_code == 503
-    assert "node 'llm'" in ready.text
+    assert "the service of nodes 'llm', " in ready.text
 
 
 # --------------------------------------------------------------------------------------- configuration and the end
