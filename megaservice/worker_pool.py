@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from megaservice.settings import GatewaySettings
@@ -43,6 +43,8 @@ _STABLE_SECONDS = 30.0
 _MAX_STARTS = 3
 #: What workers get beyond their own time to drain.
 _GRACE_SECONDS = 5.0
+#: What the first worker gets to say why the configuration cannot be used.
+_TELLING_SECONDS = 10.0
 
 
 class Worker:
@@ -117,6 +119,12 @@ class Worker:
             logger.warning("worker %d (pid %d) has not drained in time and is killed", self.number, self.pid)
             self._process.kill()
             self._process.wait()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the process to end by itself, but not longer than so many seconds."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
 
     def terminate(self) -> None:
         """Ask the process to drain and end."""
@@ -197,6 +205,8 @@ class WorkerPool:
 
     def _stop(self) -> None:
         """Take no more connections, and let the workers answer those they have."""
+        if self._exit_code == _EXIT_CONFIGURATION:
+            self.workers[0].wait(_TELLING_SECONDS)  # it tells what is wrong, and others may have found it sooner
         for worker in self.workers:
             worker.listener.close()
             worker.terminate()
