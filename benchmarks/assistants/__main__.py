@@ -86,6 +86,7 @@ def _measure(amount: _Amount) -> dict[str, Any]:
 
 def _cases(postgresql_url: str | None) -> Iterator[_Case]:
     yield _Case("SQLite", 1)
+    yield _Case("SQLite", 2)
     if postgresql_url is None:
         print("There is no PostgreSQL: set BENCH_DATABASE_URL, or run `make venv-dev`.", file=sys.stderr)
         return
