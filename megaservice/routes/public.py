@@ -12,9 +12,8 @@ from typing import Any
 
 from megaservice.pipeline.problems import Problem
 from megaservice.pipeline.spec import PipelineSpec
+from servicekit.secret_mask import MASK, known_secrets
 
-_MASK = "***"
-_USER_INFO = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 _SECRET_NAME = re.compile(
     r"(?i)(api[-_]?key|secret|password|passwd|authorization|credential|signature|(^|[-_])(token|sig|key)$)"
 )
@@ -22,8 +21,8 @@ _QUERY_VALUE = re.compile(r"(?<=[?&])([^=&#\s'\"]+)=([^&#\s'\"]*)")
 
 
 def public_text(text: str) -> str:
-    """Return a text without the user info of its URLs, and with the secrets in their queries masked."""
-    return _QUERY_VALUE.sub(_masked_pair, _USER_INFO.sub("", text))
+    """Return a text with known secrets, the user info of its URLs and the secrets in their queries masked."""
+    return _QUERY_VALUE.sub(_masked_pair, known_secrets().masked(text))
 
 
 def public_spec(spec: PipelineSpec) -> dict[str, Any]:
@@ -45,9 +44,9 @@ def _public(name: str, value: Any) -> Any:  # noqa: ANN401 - any part of a pipel
         return [_public(name, item) for item in value]
     if not isinstance(value, str):
         return value
-    return _MASK if name != "api_key_env" and _SECRET_NAME.search(name) else public_text(value)
+    return MASK if name != "api_key_env" and _SECRET_NAME.search(name) else public_text(value)
 
 
 def _masked_pair(pair: re.Match[str]) -> str:
     name, value = pair.groups()
-    return f"{name}={_MASK if _SECRET_NAME.search(name) else value}"
+    return f"{name}={MASK if _SECRET_NAME.search(name) else value}"
