@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from servicekit.asgi.acceptor import Acceptor
 from servicekit.asgi.connection import ClientConnectionProtocol
 from servicekit.errors import ConfigurationError
 from servicekit.listener import listen_on
@@ -66,15 +67,19 @@ def serve_sockets(
 
 
 class _Server(uvicorn.Server):
-    """Says when it accepts requests."""
+    """Accepts connections in our way, and says when it does."""
 
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._tell_started = started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        self.servers = [Acceptor(listener, self._make_protocol) for listener in sockets or ()]
         self._tell_started()
+
+    def _make_protocol(self) -> ClientConnectionProtocol:
+        return ClientConnectionProtocol(self.config, self.server_state, self.lifespan.state)
 
 
 def server_config(app: FastAPI, drain_seconds: float) -> uvicorn.Config:
