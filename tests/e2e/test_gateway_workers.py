@@ -21,6 +21,9 @@ from tests.support.processes import ServiceProcess, start_process
 
 pytestmark = pytest.mark.slow
 
+#: A worker's values are on the page of another one by then.
+_BEHIND_SECONDS = 1.0
+
 
 def _start(folder: Path, llm_url: str, *, workers: int = 2, text: str | None = None) -> ServiceProcess:
     pipelines = folder / "pipelines"
@@ -78,10 +81,11 @@ def _kill(pid: int) -> None:
 
 
 async def test_both_workers_serve_and_metrics_are_their_sum(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
-    """Whichever worker is asked, the page counts what both answered; gauges are zero again."""
+    """Whichever worker is asked, the page counts within a second what both answered; gauges are zero again."""
     llm = await scripted_upstream(scripts.completion("Ciao!"))
     async with _workers(tmp_path, llm.url) as gateway:
         answers = await asyncio.gather(*(_ask(gateway.url) for _ in range(40)))
+        await asyncio.sleep(_BEHIND_SECONDS)
         counts = {
             await _metric(gateway, f'http_requests_total{{handler="{CHAT}",method="POST",status="200"}}')
             for _ in range(6)
@@ -99,16 +103,18 @@ async def test_both_workers_serve_and_metrics_are_their_sum(scripted_upstream: U
 async def test_killed_worker_is_started_again_and_the_port_is_never_lost(
     scripted_upstream: UpstreamFactory, tmp_path: Path
 ) -> None:
-    """New connections are answered all the while; what the dead worker counted stays, its gauges go."""
+    """New connections are answered all the while; what the dead worker had counted stays, its gauges go."""
     llm = await scripted_upstream(scripts.completion("Ciao!"))
     async with _workers(tmp_path, llm.url) as gateway:
         await asyncio.gather(*(_ask(gateway.url) for _ in range(10)))
+        await asyncio.sleep(_BEHIND_SECONDS)
         before = await asyncio.to_thread(_worker_pids, gateway)
         victim = min(before)
         await asyncio.to_thread(_kill, victim)
         answers = await asyncio.gather(*(_ask(gateway.url) for _ in range(20)))
         await _until_workers(gateway, 2)
         after = await asyncio.to_thread(_worker_pids, gateway)
+        await asyncio.sleep(_BEHIND_SECONDS)
         count = await _metric(gateway, f'http_requests_total{{handler="{CHAT}",method="POST",status="200"}}')
         log = await asyncio.to_thread(lambda: gateway.log)
     assert [answer.status_code for answer in answers] == [200] * 20

@@ -23,11 +23,23 @@ Histogram("latency", "Seconds").observe(0.5)
 print(os.getpid())
 """
 
+_ASYNC_PROCESS = """
+import asyncio, os, sys
+from servicekit.asgi.metrics import HttpMetrics
+async def answer():
+    metrics = HttpMetrics()
+    for _ in range(int(sys.argv[1])):
+        metrics.begin()
+        metrics.end("GET", "/a", 200, 0.5, 0.5)
+asyncio.run(answer())
+print(os.getpid())
+"""
 
-def _run(folder: Path, amount: int) -> int:
+
+def _run(folder: Path, amount: int, process: str = _PROCESS) -> int:
     """Let a process of its own count; return its id."""
     result = subprocess.run(
-        [sys.executable, "-c", _PROCESS, str(amount)],
+        [sys.executable, "-c", process, str(amount)],
         cwd=PROJECT_ROOT,
         env={**os.environ, FOLDER_VARIABLE: str(folder)},
         capture_output=True,
@@ -60,3 +72,14 @@ def test_dead_process_leaves_its_counts_but_not_its_gauges(tmp_path: Path, monke
     assert 'answers_total{path="/a"} 7.0' in page
     assert "\npending 4.0" in page
     assert "\nworkers 1.0" in page
+
+
+def test_process_that_ends_leaves_all_that_it_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what it had observed in its last moment, which no timer came to hand over."""
+    _run(tmp_path, 3, _ASYNC_PROCESS)
+    _run(tmp_path, 4, _ASYNC_PROCESS)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    page = metrics_page([]).decode()
+    assert 'http_requests_total{handler="/a",method="GET",status="200"} 7.0' in page
+    assert 'http_request_duration_seconds_sum{handler="/a"} 3.5' in page
+    assert "\nhttp_requests_in_flight 0.0" in page
