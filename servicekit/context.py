@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 #: Read by the log format, so that every line of a request carries its id.
 current_request_id: ContextVar[str] = ContextVar("current_request_id", default="-")
@@ -14,8 +15,7 @@ REQUEST_ID_HEADER = "x-request-id"
 TIMEOUT_HEADER = "x-request-timeout-ms"
 
 
-@dataclass(frozen=True, slots=True)
-class CallContext:
+class CallContext(NamedTuple):
     """The id of a request, and when it must be over.
 
     Attributes:
@@ -26,7 +26,7 @@ class CallContext:
 
     request_id: str
     deadline: float | None = None
-    request_headers: Mapping[str, str] = field(default_factory=dict)
+    request_headers: Mapping[str, str] = MappingProxyType({})
 
     def remaining_seconds(self) -> float | None:
         """Return the seconds left, never negative; None without a deadline."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import uvicorn
 import uvloop
@@ -75,7 +76,8 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
-        self.servers = [Acceptor(listener, self._make_protocol) for listener in sockets or ()]
+        acceptors = [Acceptor(listener, self._make_protocol) for listener in sockets or ()]
+        self.servers = cast("list[asyncio.Server]", acceptors)  # it closes them and waits, nothing else
         self._tell_started()
 
     def _make_protocol(self) -> ClientConnectionProtocol:

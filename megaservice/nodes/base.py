@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from megaservice.pipeline.spec import NodeSpec, TimeoutSpec
@@ -16,8 +16,7 @@ from servicekit.openai.chat import last_user_text
 Output = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCall:
+class NodeCall(NamedTuple):
     """One node's part in one run.
 
     Attributes:
@@ -30,11 +29,11 @@ class NodeCall:
     """
 
     request: Mapping[str, Any]
-    outputs: Mapping[str, Output] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Output] = MappingProxyType({})
+    texts: Mapping[str, str] = MappingProxyType({})
     is_answer: bool = False
-    context: CallContext = field(default_factory=lambda: CallContext("-"))
-    loop: Mapping[str, Any] = field(default_factory=dict)
+    context: CallContext = CallContext("-")
+    loop: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def nearest_text(self) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
@@ -41,16 +41,16 @@ class ResilientNode:
         """Ask for the whole output; see `NodeClient.call`."""
         try:
             if self.limiter.is_unlimited:
-                return await self._try(call)
+                return await self._tried(call)
             async with self.limiter.place(call.context):
-                return await self._try(call)
+                return await self._tried(call)
         except _FALLBACK_ERRORS:
             if self.fallback is None:
                 raise
             return await self.fallback.call(call)
 
-    async def _try(self, call: NodeCall) -> Output:
-        return await try_endpoints(self.pool, self.spec.retries, call.context, partial(_call_once, call))
+    def _tried(self, call: NodeCall) -> Coroutine[None, None, Output]:
+        return try_endpoints(self.pool, self.spec.retries, call.context, partial(_call_once, call))
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:
         """Return a stream that may try several endpoints until the first part came."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from megaservice.nodes.base import NodeCall, StreamPart
@@ -109,7 +108,7 @@ class AttemptRun(ControlledRun):
         return {name: scope[name] for name in self._nodes if name in scope}
 
     def _call_over(self, nodes: Iterable[NodeState], *, is_answer: bool = False) -> NodeCall:
-        return replace(super()._call_over(nodes, is_answer=is_answer), loop=self._in_loop)
+        return super()._call_over(nodes, is_answer=is_answer)._replace(loop=self._in_loop)
 
     def is_live(self, above: str, name: str) -> bool:
         """Return whether a node lets one behind it run; the parent knows of those outside the group."""

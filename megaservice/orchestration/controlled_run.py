@@ -6,8 +6,7 @@ A node that no rule is about costs one look into an empty table.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from megaservice.nodes.base import NodeCall, NodeClient
 from megaservice.orchestration.graph_run import GraphRun
@@ -27,8 +26,7 @@ from servicekit.context import CallContext
 _LIVE = frozenset({NodeStatus.SUCCEEDED, NodeStatus.STREAMING})
 
 
-@dataclass(frozen=True, slots=True)
-class RunSetup:
+class RunSetup(NamedTuple):
     """What is run, for whom.
 
     Attributes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import replace
 
 from megaservice.nodes.base import NodeCall, NodeClient, Output, StreamPart
 from megaservice.orchestration.segments import Segmenter
@@ -104,7 +103,7 @@ class SegmentStream:
     def _about(self, segment: str) -> NodeCall:
         """Return the call in which the segment takes the place of the upstream's whole text."""
         outputs = {**self._call.outputs, self._source_name: {}}
-        return replace(self._call, outputs=outputs, texts={**self._call.texts, self._source_name: segment})
+        return self._call._replace(outputs=outputs, texts={**self._call.texts, self._source_name: segment})
 
     async def _segments(self) -> AsyncGenerator[str]:
         async with aclosing(self._source) as source:

@@ -6,6 +6,8 @@ build what only FastAPI's own handlers need.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,33 +39,33 @@ class PipelineLayer:
         self._app = app
         self._served = served
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the request.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Answer the request; no layer of its own to what it lets pass.
 
         Raises:
             ServiceError: Nothing was sent yet; the status says why.
         """
         table = self._served.table
         if scope["type"] != "http" or not table.has(scope["path"]):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         path = scope["path"]
         scope["route"] = PipelineEndpoint(path)
         if scope["method"] != "POST":
             raise MethodNotAllowedError(f"{scope['method']} {path} is not possible; this path takes POST.", "POST")
-        await self._answer(table, scope, receive, send)
+        return _answer(table, scope, receive, send)
 
-    async def _answer(self, table: RoutingTable, scope: Scope, receive: Receive, send: Send) -> None:
-        body = parse_json_object(await _body(receive))
-        chat = check_object(body, ChatRequest)
-        gateway = table.pick(scope["path"], chat.model)
-        gateway.running += 1
-        try:
-            await gateway.answer(scope, receive, send, body)
-        except ServiceError as exc:
-            raise table.explained(exc, chat.model) from exc
-        finally:
-            gateway.running -= 1
+
+async def _answer(table: RoutingTable, scope: Scope, receive: Receive, send: Send) -> None:
+    body = parse_json_object(await _body(receive))
+    chat = check_object(body, ChatRequest)
+    gateway = table.pick(scope["path"], chat.model)
+    gateway.running += 1
+    try:
+        await gateway.answer(scope, receive, send, body)
+    except ServiceError as exc:
+        raise table.explained(exc, chat.model) from exc
+    finally:
+        gateway.running -= 1
 
 
 async def _body(receive: Receive) -> bytes:

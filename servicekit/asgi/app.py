@@ -15,6 +15,8 @@ from fastapi.responses import ORJSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servicekit.asgi.api_keys import ApiKeyMiddleware
 from servicekit.asgi.body_limit import BodyLimitMiddleware
@@ -29,6 +31,26 @@ from servicekit.version import VERSION
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 #: Returns one sentence per hard dependency that is not there; empty means ready.
 ReadinessCheck = Callable[[], Awaitable[Sequence[str]]]
+
+
+class _ServiceApp(FastAPI):
+    """FastAPI without Starlette's outermost layer: what that answers is answered by `ErrorBoundary`.
+
+    It would cost every request a layer, and every event of every stream.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request: what FastAPI and Starlette do before their layers."""
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the layers, ours the outermost."""
+        outermost = super().build_middleware_stack()
+        assert isinstance(outermost, ServerErrorMiddleware)  # as Starlette has it  # noqa: S101
+        return outermost.app
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +81,7 @@ def create_service_app(
         layers: What answers before the router, inside the errors' border and the limits.
     """
     metrics = HttpMetrics()
-    app = FastAPI(
+    app = _ServiceApp(
         title=info.title,
         description=info.description,
         version=info.version,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servicekit.errors import PayloadTooLargeError
@@ -14,21 +16,19 @@ class BodyLimitMiddleware:
         self._app = app
         self._max_bytes = max_bytes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection of the server.
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Handle one connection of the server; no layer of its own to whom it lets pass.
 
         Raises:
             PayloadTooLargeError: The body is larger than allowed.
         """
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         if announced.isdigit():  # the server takes no more than was announced
             if int(announced) > self._max_bytes:
                 raise self._error()
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         received = 0
 
         async def receive_counted() -> Message:
@@ -39,7 +39,7 @@ class BodyLimitMiddleware:
                 raise self._error()
             return message
 
-        await self._app(scope, receive_counted, send)
+        return self._app(scope, receive_counted, send)
 
     def _error(self) -> PayloadTooLargeError:
         return PayloadTooLargeError(

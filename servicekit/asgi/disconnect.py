@@ -14,8 +14,10 @@ from servicekit.asgi.errors import ClientGoneError
 ResultType = TypeVar("ResultType")
 
 
-async def until_disconnect(scope: Scope, receive: Receive, work: Coroutine[Any, Any, ResultType]) -> ResultType:
-    """Await `work`, cancelling it when the client closes the connection first.
+def until_disconnect(
+    scope: Scope, receive: Receive, work: Coroutine[Any, Any, ResultType]
+) -> Coroutine[Any, Any, ResultType]:
+    """Return what awaits `work`, and cancels it when the client closes the connection first.
 
     Call it only after the request's body was read to its end.
 
@@ -24,8 +26,8 @@ async def until_disconnect(scope: Scope, receive: Receive, work: Coroutine[Any, 
     """
     connection = client_connection(scope)
     if connection is None:
-        return await _watching(receive, work)
-    return await _told(connection, work)
+        return _watching(receive, work)
+    return _told(connection, work)
 
 
 async def _told(connection: ClientConnection, work: Coroutine[Any, Any, ResultType]) -> ResultType:

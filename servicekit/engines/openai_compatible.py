@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -162,7 +162,7 @@ class OpenAICompatibleEngine:
             return self._upstream.timeouts
         if left <= 0:
             raise UpstreamTimeoutError(f"{self._upstream.label}: the request's time ran out before it was asked.")
-        return replace(self._upstream.timeouts, total_seconds=min(left, self._upstream.timeouts.total_seconds))
+        return self._upstream.timeouts._replace(total_seconds=min(left, self._upstream.timeouts.total_seconds))
 
     async def _explain_chat(self, response: UpstreamResponse, body: bytes) -> ServiceError:
         return await self._explain(self._upstream.target(_CHAT_PATH), response, body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 from servicekit.secret_mask import known_secrets
 
@@ -11,8 +11,7 @@ from servicekit.secret_mask import known_secrets
 Transport = Literal["auto", "aiohttp"]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Bounds of the four waits of a call, in seconds."""
 
     #: Until the connection stands.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from servicekit.http.direct.pacing import read_pacer
 from servicekit.write_batch import write_batch
 
 if TYPE_CHECKING:
@@ -61,8 +62,10 @@ class Connection(asyncio.Protocol):
         "_informational",
         "_is_busy",
         "_is_head_request",
+        "_is_held_back",
         "_keeps_alive",
         "_overhead_bytes",
+        "_pacer",
         "_parser",
         "_parts",
         "_parts_bytes",
@@ -93,6 +96,7 @@ class Connection(asyncio.Protocol):
         self._forget = forget
         self.loop = loop
         self._batch = write_batch(loop)
+        self._pacer = read_pacer(loop)
         self._parser = httptools.HttpResponseParser(self)
         self._loosen()
         self._poll = select.poll()
@@ -103,7 +107,9 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._parts_bytes = self._overhead_bytes = self.status = 0
         self._unsent: memoryview | None = None
-        self._reading_paused = self._writing_paused = self._informational = self._is_head_request = False
+        self._reading_paused = self._is_held_back = self._writing_paused = self._informational = (
+            self._is_head_request
+        ) = False
         self._is_busy = self._keeps_alive = self.has_head = self.is_complete = self.has_answered = False
         self.is_closed = False
         self.headers: dict[str, str] = {}
@@ -232,6 +238,7 @@ class Connection(asyncio.Protocol):
         if self._parts_bytes > _MOST_BUFFERED_BYTES and not self._reading_paused:
             self._pause_reading()
         if self._is_relayed():
+            self._pacer.note_read(self)
             return
         if self.has_head or self.garbage is not None:
             self._wake()
@@ -301,6 +308,20 @@ class Connection(asyncio.Protocol):
         else:
             self.is_complete = True
 
+    # -------------------------------------------------------------------------------------------- what the pacer calls
+
+    def pause_for_others(self) -> None:
+        """Read no more for now, see `ReadPacer`."""
+        self._is_held_back = True
+        if self._transport is not None and not self.is_closed:
+            self._transport.pause_reading()
+
+    def resume_after_others(self) -> None:
+        """Read again, unless the body's reader has too much."""
+        self._is_held_back = False
+        if not self._reading_paused:
+            self._resume_reading()
+
     # -------------------------------------------------------------------------------------------------------- private
 
     def _loosen(self) -> None:
@@ -362,7 +383,7 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         self._reading_paused = False
-        if self._transport is not None and not self.is_closed:
+        if self._transport is not None and not self.is_closed and not self._is_held_back:
             self._transport.resume_reading()
 
     def _not_http(self, reason: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
-from servicekit.errors import ServiceError, UpstreamUnreachableError
+from servicekit.errors import UpstreamUnreachableError
 from servicekit.http import failures
 from servicekit.http.call import Target, Timeouts
 from servicekit.http.direct.address import Address
@@ -76,8 +76,15 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
         head, closes = self._route.writer.head(self._method, self._headers, self._body, self._target)
         started = asyncio.get_running_loop().time()
         deadline = started + min(self._timeouts.first_byte_seconds, self._timeouts.total_seconds)
-        connection = self._route.origin.take_idle(started)
-        if connection is None or not await self._has_answered_on_idle(connection, head, closes, deadline):
+        used = self._route.origin.take_idle(started)
+        connection = used or await self._connect(started, deadline)
+        try:
+            await self._ask(connection, head, closes, deadline)
+        except UpstreamUnreachableError:
+            # The peer may close a connection that idled while the request is under way. A request that does the same
+            # twice as once is sent again over a new one; of any other nobody knows whether it was carried out.
+            if used is None or connection.has_answered or self._method not in _IDEMPOTENT:
+                raise
             connection = await self._connect(started, deadline)
             await self._ask(connection, head, closes, deadline)
         self._connection = connection
@@ -103,41 +110,26 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
         except OSError as exc:
             raise failures.unreachable(self._target, exc) from exc
 
-    async def _has_answered_on_idle(self, connection: Connection, head: bytes, closes: bool, deadline: float) -> bool:
-        """Ask over a connection that was used before; return False if it was closed and another one may be asked.
-
-        The peer may close it while the request is under way. A request that does the same twice as once is sent
-        again over a new connection; of any other nobody knows whether it was carried out.
-        """
-        try:
-            await self._ask(connection, head, closes, deadline)
-        except UpstreamUnreachableError:
-            if connection.has_answered or self._method not in _IDEMPOTENT:
-                raise
-            return False
-        return True
-
     async def _ask(self, connection: Connection, head: bytes, closes: bool, deadline: float) -> None:
         """Send the request and wait for the answer's head; the connection is closed if none comes."""
         try:
             connection.begin(self._method, head, self._body, closes=closes)
-            await self._wait_for_head(connection, deadline)
+            while not connection.has_head:
+                self._check(connection)
+                await connection.arrival(deadline)
+        except TimeoutError as exc:
+            connection.close()
+            raise failures.timed_out_before_answer(self._target, self._timeouts) from exc
         except BaseException:
             connection.close()
             raise
 
-    async def _wait_for_head(self, connection: Connection, deadline: float) -> None:
-        while not connection.has_head:
-            if connection.garbage is not None or connection.is_closed:
-                raise self._failure(connection)
-            try:
-                await connection.arrival(deadline)
-            except TimeoutError as exc:
-                raise failures.timed_out_before_answer(self._target, self._timeouts) from exc
-
-    def _failure(self, connection: Connection) -> ServiceError:
+    def _check(self, connection: Connection) -> None:
+        """Raise unless an answer can still come."""
         if connection.garbage is not None:
-            return failures.not_http(self._target, connection.garbage)
+            raise failures.not_http(self._target, connection.garbage)
+        if not connection.is_closed:
+            return
         if connection.error is not None:
-            return failures.unreachable(self._target, connection.error)
-        return failures.closed_without_answer(self._target)
+            raise failures.unreachable(self._target, connection.error)
+        raise failures.closed_without_answer(self._target)
