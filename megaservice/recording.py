@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from megaservice.interactions import Interaction, InteractionEncoder
+from megaservice.known_providers import remembering
 from megaservice.routes.chat_answer import provider_of
 from megaservice.settings import GatewaySettings
 from servicekit.environment import PROJECT_ROOT
@@ -26,9 +27,8 @@ def make_recorder(settings: GatewaySettings, catalog: ModelCatalog) -> LineWrite
     run_id = new_run_id()
     manifest = ManifestSource(run_id, "gateway", _config(settings), PROJECT_ROOT)
     folder = RunFolder(PROJECT_ROOT / settings.runs_dir / run_id, manifest)
-    encode = InteractionEncoder(
-        partial(provider_of, catalog), known_secrets().masked, log_messages=settings.log_messages
-    )
+    known_provider_of = remembering(partial(provider_of, catalog))
+    encode = InteractionEncoder(known_provider_of, known_secrets().masked, log_messages=settings.log_messages)
     return LineWriter(encode, folder.append, folder.close, prepare=folder.prepare)
 
 

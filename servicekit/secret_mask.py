@@ -55,7 +55,8 @@ class SecretMask:
         for secret in self._secrets:
             if secret in text:
                 text = text.replace(secret, MASK)
-        return _USER_INFO.sub(f"{MASK}@", text) if "://" in text else text
+        # A single character is found fastest, and most texts have none of this one.
+        return _USER_INFO.sub(f"{MASK}@", text) if "@" in text and "://" in text else text
 
 
 _PROCESS_MASK = SecretMask()
