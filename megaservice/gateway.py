@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from megaservice.interactions import Interaction, interaction_of
 from megaservice.nodes.readiness import Need
-from megaservice.orchestration.answer_stream import AnswerResponse, AnswerStream
+from megaservice.orchestration.answer_stream import AnswerStream
 from megaservice.orchestration.orchestrator import ServiceOrchestrator
 from megaservice.pipeline.pipeline import Pipeline
 from megaservice.pipeline.spec import Dependency
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.event_stream import open_event_stream
 from servicekit.asgi.exchange import call_context, exchange_of
-from servicekit.asgi.json_answer import send_json
+from servicekit.asgi.json_answer import answer_json
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
 
@@ -70,25 +70,23 @@ class Gateway:
             ClientGoneError: The client left; every branch of the run was cancelled.
         """
         context, inputs = self._context(scope), self._inputs(body)
-        answer: dict[str, Any] | AnswerResponse | None = None
+        answer: dict[str, Any] | AnswerStream | None = None
         failure: BaseException | None = None
         try:
             answer = await until_disconnect(scope, receive, self.megaservice.answer(inputs, context))
-            if isinstance(answer, AnswerResponse):
-                headers = {NOTICE_HEADER: answer.headers[NOTICE_HEADER]} if NOTICE_HEADER in answer.headers else None
-                events = cast("AnswerStream", answer.body_iterator)
-                response = await open_event_stream(scope, receive, events, headers, context.deadline)
+            if isinstance(answer, AnswerStream):
+                response = await open_event_stream(scope, receive, answer, answer.headers, context.deadline)
                 await response(scope, receive, send)
-                failure = events.failure
+                failure = answer.failure
                 return
             notice = answer.get("notice")
-            await send_json(send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
+            await answer_json(scope, send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
         except BaseException as exc:
             failure = exc
             raise
         finally:
             if self._record is not None:
-                told = answer.run if isinstance(answer, AnswerResponse) else answer
+                told = answer.run if isinstance(answer, AnswerStream) else answer
                 self._record(interaction_of(self.pipeline, exchange_of(scope), inputs, told, failure))
             failure = None  # a traceback and its frame would hold each other
 

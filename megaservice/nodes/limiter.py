@@ -32,18 +32,25 @@ class Limiter:
 
     @asynccontextmanager
     async def place(self, context: CallContext) -> AsyncIterator[None]:
-        """Wait for a place and hold it.
+        """Wait for a place and hold it; raises as `acquire` does."""
+        await self.acquire(context)
+        try:
+            yield
+        finally:
+            self.release()
+
+    async def acquire(self, context: CallContext) -> None:
+        """Wait for a place, until `release`.
 
         Raises:
             OverloadedError: The queue is full, or no place came free in time.
         """
-        if self._places is None:
-            yield
-            return
-        await self._acquire(self._places, context)
-        try:
-            yield
-        finally:
+        if self._places is not None:
+            await self._acquire(self._places, context)
+
+    def release(self) -> None:
+        """Give the place back."""
+        if self._places is not None:
             self._places.release()
 
     async def _acquire(self, places: asyncio.Semaphore, context: CallContext) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
 from functools import partial
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
@@ -74,11 +73,12 @@ class _ResilientStream:
         self._stream: NodeStream | None = None
         self._parts: AsyncGenerator[StreamPart] | None = None
         self._endpoint: Endpoint | None = None
+        self._has_place = False
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
         """Yield the parts of the stream that answered; see `NodeStream.parts`."""
-        async with AsyncExitStack() as held:
-            yield await self._first(held)
+        try:
+            yield await self._first()
             assert self._parts is not None  # _first set it  # noqa: S101
             try:
                 async for part in self._parts:
@@ -87,6 +87,8 @@ class _ResilientStream:
                 if self._endpoint is not None:
                     self._endpoint.failed()
                 raise
+        finally:
+            await self._leave()
 
     def relay_to(self, sink: Sink, taken: Callable[[], None]) -> None:
         """Offer parts to a sink, see `NodeStream`; after the first part, when it is known which stream answers."""
@@ -103,37 +105,51 @@ class _ResilientStream:
         assert self._stream is not None  # asked for after the last part  # noqa: S101
         return self._stream.output()
 
-    async def _first(self, held: AsyncExitStack) -> StreamPart:
-        """Return the first part; what the rest of the stream needs is kept in `held`."""
+    async def _first(self) -> StreamPart:
+        """Return the first part; what the rest of the stream needs is held until `_leave`."""
         node, context = self._node, self._call.context
         try:
-            async with AsyncExitStack() as tried:
-                await tried.enter_async_context(node.limiter.place(context))
-                first = await try_endpoints(
-                    node.pool, node.spec.retries, context, lambda endpoint: self._open_at(endpoint, tried)
-                )
-                held.push_async_exit(tried.pop_all())
-                return first
+            await node.limiter.acquire(context)
+            self._has_place = True
+            return await try_endpoints(node.pool, node.spec.retries, context, self._open_at)
         except _FALLBACK_ERRORS:
+            await self._leave()
             if node.fallback is None:
                 raise
-            return await self._open(node.fallback, held)
+            return await self._open(node.fallback)
 
-    async def _open_at(self, endpoint: Endpoint, held: AsyncExitStack) -> StreamPart:
-        async with AsyncExitStack() as attempt:
-            attempt.enter_context(endpoint)
-            first = await self._open(endpoint.client, attempt)
-            self._endpoint = endpoint
-            held.push_async_exit(attempt.pop_all())
-            return first
+    async def _open_at(self, endpoint: Endpoint) -> StreamPart:
+        self._endpoint = endpoint
+        endpoint.__enter__()
+        try:
+            return await self._open(endpoint.client)
+        except BaseException:
+            await self._leave_endpoint()
+            raise
 
-    async def _open(self, client: NodeClient, held: AsyncExitStack) -> StreamPart:
+    async def _open(self, client: NodeClient) -> StreamPart:
         stream = client.open_stream(self._call)
         if stream is None:
             raise UpstreamBadResponseError("The fallback node has no stream; name one of the same kind.")
         self._stream = stream
-        self._parts = await held.enter_async_context(aclosing(stream.parts()))
+        self._parts = stream.parts()
         return await anext(self._parts)
+
+    async def _leave(self) -> None:
+        await self._leave_endpoint()
+        if self._has_place:
+            self._has_place = False
+            self._node.limiter.release()
+
+    async def _leave_endpoint(self) -> None:
+        parts, self._parts = self._parts, None
+        endpoint, self._endpoint = self._endpoint, None
+        try:
+            if parts is not None:
+                await parts.aclose()
+        finally:
+            if endpoint is not None:
+                endpoint.__exit__()
 
 
 async def _call_once(call: NodeCall, endpoint: Endpoint) -> Output:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastapi.responses import StreamingResponse
@@ -25,7 +26,7 @@ MEDIA_TYPE = "text/event-stream"
 
 
 class AnswerStream:
-    """The `body_iterator` of a streamed answer: encoded events; a failure becomes one error event, without `[DONE]`.
+    """A streamed answer, the `body_iterator` of its response: encoded events, a failure is the last one, no `[DONE]`.
 
     Closing it ends the run, also when it was never read: a generator that has not started could not. So does
     dropping it, for callers that take one of several streams.
@@ -34,6 +35,8 @@ class AnswerStream:
         events: The answer's events.
         leave: Ends the run's part in it; safe to call twice.
         relay: Offers the events to a sink, where the run can.
+        headers: The answer's, besides those of every stream.
+        run: What it is made of, where its parts are to be told.
     """
 
     def __init__(
@@ -41,12 +44,17 @@ class AnswerStream:
         events: AsyncGenerator[bytes],
         leave: Callable[[], Awaitable[None]],
         relay: Callable[[Sink], None] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        run: PipelineRun | ChainRun | None = None,
     ) -> None:
+        self.headers = headers
+        self.run = run
         self._events = events
         self._relay = relay
         self._leave = leave
         self._loop = asyncio.get_running_loop()
         self._closing: asyncio.Future[None] | None = None
+        self._is_over = False
         #: What ended it, if it failed.
         self.failure: ServiceError | None = None
 
@@ -57,10 +65,13 @@ class AnswerStream:
         """Return the next event(s), encoded."""
         try:
             return await anext(self._events)
-        except Exception as exc:
+        except StopAsyncIteration:
+            if not self._is_over and self._closing is None:
+                self._is_over = True
+                await self._leave()
+            raise
+        except Exception as exc:  # the outer border of the answer  # noqa: BLE001
             await self.aclose()
-            if isinstance(exc, StopAsyncIteration):
-                raise
             # The answer has begun: the error can only be an event, after which the generator has ended.
             self.failure = as_service_error(exc)
             return error_event(self.failure)
@@ -75,24 +86,20 @@ class AnswerStream:
 
     async def aclose(self) -> None:
         """Cancel what still runs."""
+        if self._is_over:
+            return
         # In a task of its own: Starlette cancels a client's task again and again, which would end the closing too.
         if self._closing is None:
             self._closing = _start_closing(self._events, self._leave)
         await asyncio.shield(self._closing)
 
     def __del__(self) -> None:
-        if self._closing is None and not self._loop.is_closed():
+        if self._closing is None and not self._is_over and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_start_closing, self._events, self._leave)
 
 
 class AnswerResponse(StreamingResponse):
-    """A `StreamingResponse` that closes its stream when the client has left.
-
-    Attributes:
-        run: What the stream is made of; None where its parts are not to be told.
-    """
-
-    run: PipelineRun | ChainRun | None = None
+    """A `StreamingResponse` that closes its stream when the client has left."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""

@@ -150,7 +150,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         except ServiceError as exc:
             raise ScheduleError(exc) from exc
 
-    async def answer(self, inputs: Mapping[str, Any], context: CallContext) -> dict[str, Any] | AnswerResponse:
+    async def answer(self, inputs: Mapping[str, Any], context: CallContext) -> dict[str, Any] | AnswerStream:
         """Run one request through the pipeline and return what the client sees: the composed answer, or the stream.
 
         Only for an orchestrator made by `for_pipeline`.
@@ -165,9 +165,7 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         pipeline = self._own_pipeline
         run = self._run(pipeline, inputs, context)
         if inputs.get("stream"):
-            response = await _streamed(run)
-            response.run = run  # tells its outputs once the stream is over
-            return response
+            return await _streamed(run)
         return compose_answer(pipeline, await run.finish(), run.attempts)
 
     async def close(self) -> None:
@@ -194,7 +192,9 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         run = self._run(pipeline, inputs, context)
         if inputs.get("stream"):
             # Whichever node writes the answer: it is under the name of the first that could.
-            results: dict[str, Any] = {self._key(pipeline.answer_node): await _streamed(run)}
+            stream = await _streamed(run)
+            response = AnswerResponse(stream, media_type=MEDIA_TYPE, headers=stream.headers)
+            results: dict[str, Any] = {self._key(pipeline.answer_node): response}
         else:
             results = {self._key(node): output for node, output in (await run.finish()).items()}
         return results, runtime_graph(self.graph)
@@ -241,12 +241,11 @@ class ServiceOrchestrator(StockOrchestrator):  # type: ignore[misc]  # comps has
         return f"{node}/MicroService"
 
 
-async def _streamed(run: PipelineRun | ChainRun) -> AnswerResponse:
+async def _streamed(run: PipelineRun | ChainRun) -> AnswerStream:
     stream, first = await run.start_stream()
-    headers = dict(stream.headers()) if stream else None
+    headers = stream.headers() if stream else {}
     relay = run.relay_to if isinstance(run, ChainRun) else None
-    body = AnswerStream(run.events(first), run.close, relay)
-    return AnswerResponse(body, media_type=MEDIA_TYPE, headers=headers)
+    return AnswerStream(run.events(first), run.close, relay, headers, run)
 
 
 def _with_explicit_parameters(inputs: Mapping[str, Any] | BaseModel, parameters: LLMParams | None) -> Mapping[str, Any]:

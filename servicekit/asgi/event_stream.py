@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.errors import ClientGoneError, as_service_error
+from servicekit.asgi.json_answer import encoded_headers
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.sse import encode_event
 
@@ -43,7 +44,11 @@ _STALL_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
 #: After so many parts of one stream the others get their turn.
 _BURST_PARTS = 16
-_MEDIA_TYPE = "text/event-stream; charset=utf-8"
+_HEADERS = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
 
 
 async def open_event_stream(
@@ -96,9 +101,7 @@ class EventStreamResponse(Response):
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.init_headers({"content-type": _MEDIA_TYPE, "cache-control": "no-cache", "x-accel-buffering": "no"})
-        self.headers.update(headers or {})
-        del self.headers["content-length"]
+        self.raw_headers = [*_HEADERS, *encoded_headers(headers)]
         self._first_events = first
         self._events = events
         self._deadline = deadline

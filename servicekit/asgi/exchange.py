@@ -6,11 +6,12 @@ One layer instead of one for each: a layer costs every event of every stream.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from servicekit.asgi.connection import ClientConnection
 from servicekit.context import REQUEST_ID_HEADER, TIMEOUT_HEADER, CallContext, current_request_id
 from servicekit.ids import request_id_from
 
@@ -56,6 +57,13 @@ class Exchange:
         await self._send(message)
         if kind == "http.response.body" and not message.get("more_body", False):
             self.is_complete = True
+
+    def has_written(self, connection: ClientConnection, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Write a whole 200 past ASGI; return False if that cannot be, see `ClientConnection.write_answer`."""
+        if not connection.write_answer((*headers, self._id_header), body):
+            return False
+        self.status, self.first_byte, self.is_complete = 200, time.monotonic(), True
+        return True
 
 
 def exchange_of(scope: Scope) -> Exchange:

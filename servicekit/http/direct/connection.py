@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from servicekit.http.direct.header_names import known_names, learned
 from servicekit.http.direct.pacing import read_pacer
 from servicekit.write_batch import write_batch
 
@@ -24,9 +25,6 @@ _MOST_OVERHEAD_BYTES = 64 * 1024
 _WHOLE_WRITE_BYTES = 64 * 1024
 #: Timers of the event loop are this exact.
 _TIMER_SECONDS = 0.001
-#: Header names in lower case, decoded, so that it is not done for each answer; bounded, since upstreams choose them.
-_MOST_KNOWN_NAMES = 512
-_known_names: dict[bytes, str] = {}
 
 
 class Connection(asyncio.Protocol):
@@ -272,7 +270,7 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are dropped, as RFC 9110, section 6.5.1 allows."""
         if not self.has_head:
-            known = _known_names.get(name) or _learn(name)
+            known = known_names.get(name) or learned(name)
             self.headers[known] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
@@ -397,10 +395,3 @@ class Connection(asyncio.Protocol):
         if coding is not None:
             return not coding.lower().rstrip().endswith("chunked")
         return "content-length" not in self.headers
-
-
-def _learn(name: bytes) -> str:
-    known = name.decode("utf-8", "surrogateescape").lower()
-    if len(_known_names) < _MOST_KNOWN_NAMES:
-        _known_names[name] = known
-    return known
