@@ -8,7 +8,6 @@ from collections import deque
 from aiohappyeyeballs import start_connection
 
 from servicekit.http.direct.connection import Connection
-from servicekit.http.direct.handshake import connected_at_once
 from servicekit.http.direct.resolving import Resolver
 
 #: How long one address is tried before the next one is tried beside it (RFC 8305, section 5).
@@ -97,20 +96,18 @@ class Origin:
     async def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Connection:
         addresses = await self._resolver.addresses()
         async with self._handshakes:
-            sock = connected_at_once(addresses[0])
-            if sock is None and len(addresses) == 1:
+            if len(addresses) == 1:
                 # The loop's own way, half the time of a socket of ours: an IP address is not looked up again.
                 host, port = addresses[0][4][:2]
                 return (await loop.create_connection(lambda: Connection(self.forget, loop), host, port))[1]
-            if sock is None:
-                sock = await start_connection(
-                    addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
-                )
-        try:
-            return (await loop.create_connection(lambda: Connection(self.forget, loop), sock=sock))[1]
-        except BaseException:
-            sock.close()
-            raise
+            sock = await start_connection(
+                addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
+            )
+            try:
+                return (await loop.create_connection(lambda: Connection(self.forget, loop), sock=sock))[1]
+            except BaseException:
+                sock.close()
+                raise
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that was closed."""
