@@ -1,0 +1,96 @@
+"""A whole JSON answer, written at once past ASGI or sent through it: what arrives is the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from servicekit.asgi.exchange import Exchange, ExchangeMiddleware, exchange_of
+from servicekit.asgi.json_answer import answer_json
+from servicekit.asgi.metrics import HttpMetrics
+from tests.support.serving import serving
+
+HEAD = b"POST /x HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n"
+BODY = b'{"text":"Citt\xc3\xa0"}'
+
+
+class _Told:
+    """Answers one JSON object to everything, and remembers what became of the exchange."""
+
+    def __init__(self) -> None:
+        self.exchange: Exchange | None = None
+        self.sent: list[Message] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def noted(message: Message) -> None:
+            self.sent.append(message)
+            await send(message)
+
+        await receive()
+        self.exchange = exchange_of(scope)
+        await answer_json(scope, noted, {"text": "Città"}, {"x-model-notice": "out_of_domain"})
+
+
+async def _answered(requests: bytes, app: _Told) -> bytes:
+    """Send bytes and return all that comes until the server closes the connection, or is silent."""
+    outer = FastAPI()
+    outer.add_middleware(ExchangeMiddleware, metrics=HttpMetrics())
+    outer.mount("/", app)
+    async with serving(outer) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(requests)
+        received = b""
+        try:
+            async with asyncio.timeout(0.2):
+                while part := await reader.read(65536):
+                    received += part
+        except TimeoutError:
+            pass
+        writer.close()
+    return received
+
+
+async def test_usual_answer_is_written_past_asgi() -> None:
+    """Status, framing, the request's id and the answer's own headers are there; the exchange knows that it is over."""
+    app = _Told()
+    received = await _answered(HEAD + b"x-request-id: req_mine\r\n\r\n", app)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert body == BODY
+    lines = head.split(b"\r\n")
+    assert lines[0] == b"HTTP/1.1 200 OK"
+    assert {b"content-type: application/json", b"content-length: 17", b"x-request-id: req_mine"} < set(lines)
+    assert b"x-model-notice: out_of_domain" in lines
+    assert not app.sent
+    assert app.exchange is not None
+    assert (app.exchange.status, app.exchange.is_complete) == (200, True)
+    assert app.exchange.first_byte is not None
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "body"),
+    [
+        (HEAD + b"connection: close\r\n\r\n", BODY),
+        (HEAD.replace(b"1.1", b"1.0") + b"\r\n", BODY),
+        (HEAD.replace(b"POST", b"HEAD") + b"\r\n", b""),
+    ],
+    ids=["close", "http-1.0", "head"],
+)
+async def test_unusual_answer_goes_through_asgi(request_bytes: bytes, body: bytes) -> None:
+    """Where the connection ends behind the answer, or the answer has no body, uvicorn decides."""
+    app = _Told()
+    received = await _answered(request_bytes, app)
+    assert received.partition(b"\r\n\r\n")[2] == body
+    assert b"\r\nx-request-id: " in received
+    assert [message["type"] for message in app.sent] == ["http.response.start", "http.response.body"]
+
+
+async def test_pipelined_requests_are_answered_in_their_order() -> None:
+    """Each answer has the id of its own request."""
+    ids = [b"req_%d" % number for number in range(3)]
+    received = await _answered(b"".join(HEAD + b"x-request-id: %b\r\n\r\n" % name for name in ids), _Told())
+    assert received.count(BODY) == len(ids)
+    places = [received.index(b"x-request-id: " + name) for name in ids]
+    assert places == sorted(places)
