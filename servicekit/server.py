@@ -15,6 +15,7 @@ from typing import cast
 
 import uvicorn
 import uvloop
+from anyio import CancelScope
 from fastapi import FastAPI
 
 from servicekit.asgi.acceptor import Acceptor
@@ -107,6 +108,8 @@ async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: floa
         # process's end by signal instead of exit code 0.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
+        with CancelScope():  # anyio loads its backend at its first use, which would hold up a request
+            pass
         _calm_garbage_collector()
         await _Server(config, started).serve(sockets=sockets)
 

@@ -107,6 +107,7 @@ class ChainRun:
             async for part in parts:
                 token()
                 yield part.encoded
+            self._parts = None  # at its end
             self._succeed(self._answer, stream.output())
             await self._ask_graders()
             last = final_event(self._pipeline, self._setup.request, self._outputs)
