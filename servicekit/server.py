@@ -15,7 +15,7 @@ from typing import cast
 
 import uvicorn
 import uvloop
-from anyio import CancelScope
+from anyio.lowlevel import checkpoint
 from fastapi import FastAPI
 
 from servicekit.asgi.acceptor import Acceptor
@@ -108,8 +108,7 @@ async def _serve(app: FastAPI, sockets: list[socket.socket], drain_seconds: floa
         # process's end by signal instead of exit code 0.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        with CancelScope():  # anyio loads its backend at its first use, which would hold up a request
-            pass
+        await checkpoint()  # anyio loads its backend at its first use, which would hold up a request
         _calm_garbage_collector()
         await _Server(config, started).serve(sockets=sockets)
 

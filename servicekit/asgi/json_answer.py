@@ -20,15 +20,15 @@ async def answer_json(
     """Answer a request with a 200 and a JSON object, past ASGI where our own server allows it.
 
     Args:
-        scope: The request's; `send` must be the request's own.
+        scope: The request's.
         send: The request's.
         document: What is sent.
         headers: Further headers of the answer, names in lower case.
     """
-    connection = client_connection(scope)
-    if connection is not None:
+    connection, exchange = client_connection(scope), exchange_of(scope)
+    if connection is not None and send == exchange.send:  # a layer between them, such as CORS, has headers to add
         fields = [_CONTENT_TYPE, *encoded_headers(headers)]
-        if exchange_of(scope).has_written(connection, fields, orjson.dumps(document)):
+        if exchange.has_written(connection, fields, orjson.dumps(document)):
             return
     await send_json(send, document, headers)
 
