@@ -65,7 +65,7 @@ async def open_event_stream(
         scope: The request's.
         receive: The request's; its body must have been read.
         events: Closed here whatever happens.
-        headers: More headers of the answer.
+        headers: More headers of the answer, names in lower case; they replace a stream's usual ones.
         deadline: Monotonic clock, seconds: a client that reads no more is let go soon after.
         error_name: The name of the event that tells of a failure; the Assistants API calls it "error".
 
@@ -101,7 +101,9 @@ class EventStreamResponse(Response):
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.raw_headers = [*_HEADERS, *encoded_headers(headers)]
+        own = encoded_headers(headers)
+        named = {name for name, _ in own}
+        self.raw_headers = [*(field for field in _HEADERS if field[0] not in named), *own]
         self._first_events = first
         self._events = events
         self._deadline = deadline
