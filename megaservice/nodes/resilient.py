@@ -136,10 +136,12 @@ class _ResilientStream:
         return await anext(self._parts)
 
     async def _leave(self) -> None:
-        await self._leave_endpoint()
-        if self._has_place:
-            self._has_place = False
-            self._node.limiter.release()
+        try:
+            await self._leave_endpoint()
+        finally:  # a place that is never given back would be missing for good
+            if self._has_place:
+                self._has_place = False
+                self._node.limiter.release()
 
     async def _leave_endpoint(self) -> None:
         parts, self._parts = self._parts, None

@@ -55,7 +55,7 @@ class _ScriptedClient:
 
 
 class _ScriptedStream:
-    """Two parts; the errors of its client come before the first, or `breaks` after it."""
+    """Two parts; the errors of its client come before the first, or `breaks` after it. `lingers` closes slowly."""
 
     def __init__(self, client: _ScriptedClient, call: NodeCall) -> None:
         self._client = client
@@ -63,10 +63,14 @@ class _ScriptedStream:
 
     async def parts(self) -> AsyncGenerator[StreamPart]:
         output = await self._client.call(self._call)
-        yield StreamPart(b"", output["text"])
-        if self._client.name == "breaks":
-            raise UpstreamBadResponseError("cut", retryable=True)
-        yield StreamPart(b"", "!")
+        try:
+            yield StreamPart(b"", output["text"])
+            if self._client.name == "breaks":
+                raise UpstreamBadResponseError("cut", retryable=True)
+            yield StreamPart(b"", "!")
+        finally:
+            if self._client.name == "lingers":
+                await asyncio.sleep(10)
 
     def headers(self) -> Mapping[str, str]:
         return {"x-from": self._client.name}
@@ -197,6 +201,20 @@ async def test_place_is_free_again_when_a_stream_was_closed() -> None:
         await node.call(NodeCall({}))
     await parts.aclose()
     assert await node.call(NodeCall({})) == {"text": "a"}
+
+
+async def test_place_is_free_again_when_the_closing_of_a_stream_was_cancelled() -> None:
+    """A shutdown in that moment, or a client's task that is cancelled again, takes no place away."""
+    node = _node(_ScriptedClient("lingers"), concurrency={"limit": 1, "queue": 0})
+    stream = node.open_stream(NodeCall({}))
+    assert stream is not None
+    parts = stream.parts()
+    await anext(parts)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await parts.aclose()
+    assert node.pool.pick().outstanding == 0
+    assert await node.call(NodeCall({})) == {"text": "lingers"}
 
 
 async def test_waiting_ends_when_no_place_comes_free() -> None:
