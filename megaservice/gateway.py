@@ -21,6 +21,7 @@ from servicekit.asgi.exchange import call_context, exchange_of
 from servicekit.asgi.json_answer import answer_json
 from servicekit.context import CallContext
 from servicekit.http.client import HttpClient
+from servicekit.openai.answers import own_fields
 
 #: Says beside the answer what the model said about itself, such as `out_of_domain`.
 NOTICE_HEADER = "x-model-notice"
@@ -79,8 +80,7 @@ class Gateway:
                 await response(scope, receive, send)
                 failure = answer.failure
                 return
-            notice = answer.get("notice")
-            await answer_json(scope, send, answer, {NOTICE_HEADER: notice["code"]} if notice else None)
+            await answer_json(scope, send, answer, _notice_header(answer))
         except BaseException as exc:
             failure = exc
             raise
@@ -118,3 +118,9 @@ class Gateway:
         if isinstance(inputs["messages"], str):
             inputs["messages"] = [{"role": "user", "content": inputs["messages"]}]
         return inputs
+
+
+def _notice_header(answer: dict[str, Any]) -> dict[str, str] | None:
+    """Return the header of an answer's notice; nobody has checked yet what a service said that is no chat."""
+    notice = own_fields(answer).get("notice") if "notice" in answer else None
+    return {NOTICE_HEADER: notice["code"]} if notice else None

@@ -142,6 +142,24 @@ async def test_chat_passes_notices_on_in_body_and_header(scripted_upstream: Upst
     assert [chunk["notice"] for chunk in stream.chunks if "notice" in chunk] == [notice]
 
 
+@pytest.mark.parametrize(
+    "code", ["a\r\nset-cookie: b=c", "a\0b", "\u65e5", 3], ids=["lines", "nul", "unicode", "number"]
+)
+async def test_chat_sends_no_header_of_a_notice_that_does_not_fit_into_one(
+    code: object, scripted_upstream: UpstreamFactory, tmp_path: Path
+) -> None:
+    """A service behind a node cannot add headers to the gateway's answers, nor break them."""
+    said = {"text": "Ciao!", "choices": [], "notice": {"code": code}}
+    service = await scripted_upstream(scripts.answer(200, said))
+    document = chat_file(service.url)
+    document["opea_micro_services"] = {"text": {"service_type": "text", "endpoint": f"{service.url}/v1/text"}}
+    document["opea_mega_service"]["mega_flow"] = ["text"]
+    async with running_gateway(tmp_path, llm_url=service.url, files=[document]) as url:
+        response = await ask(url + CHAT)
+    assert (response.status_code, response.json()) == (200, said)
+    assert not {"x-model-notice", "set-cookie"} & set(response.headers)
+
+
 async def test_chat_answers_many_requests_at_once(scripted_upstream: UpstreamFactory, tmp_path: Path) -> None:
     """Requests do not wait for one another, and each gets its own answer."""
 
