@@ -20,6 +20,8 @@ _FIRST_READS = 100.0
 _LEAST_READS = 16.0
 _MOST_READS = 4096.0
 _FEWER, _MORE = 0.8, 1.1
+#: Whoever waits is read after about so many turns at most: what else makes turns long does not end by reading less.
+_MOST_TURNS_WAITED = 16
 
 
 class PacedReader(Protocol):
@@ -70,7 +72,8 @@ class ReadPacer:
         if self._began:
             self._adapt(now - self._began, reads)
         self._began = now
-        for _ in range(min(int(self._budget), len(waiting))):
+        share = max(int(self._budget), len(waiting) // _MOST_TURNS_WAITED)
+        for _ in range(min(share, len(waiting))):
             waiting.popleft().resume_after_others()
         self._loop.call_soon(self._end_turn)
 

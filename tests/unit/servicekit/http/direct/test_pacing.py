@@ -92,3 +92,14 @@ async def test_nobody_waits_where_a_turn_has_room_for_all() -> None:
     assert len(turns) <= 25
     await asyncio.sleep(0.01)
     assert not pacer._is_watching
+
+
+async def test_nobody_waits_for_long_where_other_work_makes_turns_long() -> None:
+    """Reading less would not shorten them: 1600 readers, 16 of them a turn, would take 300 turns for three reads."""
+    readers = [_Reader(read_pacer(asyncio.get_running_loop()), 0.0, turns=3) for _ in range(1600)]
+    turn_count = 0
+    while not all(reader.is_done for reader in readers):
+        _work(pacing._TURN_SECONDS * 1.1)
+        await asyncio.sleep(0)
+        turn_count += 1
+    assert turn_count < 120
