@@ -18,8 +18,8 @@ from microservices.llm.phrasebook.network import Network, rotary_tables, unseen
 from microservices.llm.phrasebook.prompts import OUTSIDE, OUTSIDE_FEEDBACK
 
 #: By how much the logits rise; chosen on generated sentences and the half of the texts by hand that may be seen.
-TRANSLATING_RISE = 3.0
-GRADING_RISE = 4.0
+TRANSLATING_RISE = 1.0
+GRADING_RISE = 3.0
 _EXAMPLES = 1000
 _LONGEST_TOKENS = 256
 _RIDGE = 1e-3
