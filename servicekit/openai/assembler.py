@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 from servicekit.ids import new_id
@@ -31,13 +32,13 @@ class ChatAssembler:
             added = text if index == 0 else added
         return added
 
-    def text_adder(self) -> Callable[[str], None]:
+    def text_adder(self) -> Callable[[str], object]:
         """Return what adds pieces of text to the first choice."""
-        return self._choice(0).content.append
+        return self._choice(0).content.write
 
     def add_text(self, text: str) -> None:
         """Add a piece of text to the first choice."""
-        self._choice(0).content.append(text)
+        self._choice(0).content.write(text)
 
     def _choice(self, index: int) -> _Choice:
         choice = self._choices.get(index)
@@ -65,7 +66,8 @@ class _Choice:
     def __init__(self, index: int) -> None:
         self._index = index
         self._role = "assistant"
-        self.content: list[str] = []
+        #: One buffer: a thousand streams of short pieces would hold most of their memory in the pieces' heads.
+        self.content = StringIO()
         self._tool_calls: dict[int, dict[str, Any]] = {}
         self.finish_reason: str | None = None
 
@@ -77,7 +79,7 @@ class _Choice:
             self._add_tool_call(call)
         text: str = delta.get("content") or ""
         if text:
-            self.content.append(text)
+            self.content.write(text)
         return text
 
     def _add_tool_call(self, delta: dict[str, Any]) -> None:
@@ -89,7 +91,7 @@ class _Choice:
         call["function"]["arguments"] += function.get("arguments") or ""
 
     def completed(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": self._role, "content": "".join(self.content)}
+        message: dict[str, Any] = {"role": self._role, "content": self.content.getvalue()}
         if self._tool_calls:
             message["content"] = message["content"] or None
             message["tool_calls"] = [self._tool_calls[index] for index in sorted(self._tool_calls)]
