@@ -8,7 +8,8 @@ what the system takes, and alone a write is late by some microseconds.
 from __future__ import annotations
 
 import asyncio
-from weakref import WeakKeyDictionary
+
+from servicekit.per_loop import PerLoop
 
 
 class WriteBatch:
@@ -18,7 +19,7 @@ class WriteBatch:
         loop: Whose turns.
     """
 
-    __slots__ = ("__weakref__", "_loop", "_waiting")
+    __slots__ = ("_loop", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -41,12 +42,5 @@ class WriteBatch:
                 transport.write(data)
 
 
-_batches: WeakKeyDictionary[asyncio.AbstractEventLoop, WriteBatch] = WeakKeyDictionary()
-
-
-def write_batch(loop: asyncio.AbstractEventLoop) -> WriteBatch:
-    """Return the batch of an event loop."""
-    batch = _batches.get(loop)
-    if batch is None:
-        batch = _batches[loop] = WriteBatch(loop)
-    return batch
+#: The batch of an event loop.
+write_batch = PerLoop(WriteBatch)

@@ -12,7 +12,8 @@ import asyncio
 import time
 from collections import deque
 from typing import Protocol
-from weakref import WeakKeyDictionary
+
+from servicekit.per_loop import PerLoop
 
 #: How long a turn should take at most; how many reads that is, is found out.
 _TURN_SECONDS = 0.0025
@@ -41,7 +42,7 @@ class ReadPacer:
         loop: Whose turns.
     """
 
-    __slots__ = ("__weakref__", "_began", "_budget", "_is_watching", "_loop", "_reads", "_waiting")
+    __slots__ = ("_began", "_budget", "_is_watching", "_loop", "_reads", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -84,12 +85,5 @@ class ReadPacer:
             self._budget = min(_MOST_READS, self._budget * _MORE)
 
 
-_pacers: WeakKeyDictionary[asyncio.AbstractEventLoop, ReadPacer] = WeakKeyDictionary()
-
-
-def read_pacer(loop: asyncio.AbstractEventLoop) -> ReadPacer:
-    """Return the pacer of an event loop."""
-    pacer = _pacers.get(loop)
-    if pacer is None:
-        pacer = _pacers[loop] = ReadPacer(loop)
-    return pacer
+#: The pacer of an event loop.
+read_pacer = PerLoop(ReadPacer)
