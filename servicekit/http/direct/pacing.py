@@ -22,7 +22,7 @@ _LEAST_READS = 16.0
 _MOST_READS = 4096.0
 _FEWER, _MORE = 0.8, 1.1
 #: Whoever waits is read after about so many turns at most: what else makes turns long does not end by reading less.
-_MOST_TURNS_WAITED = 5
+_MOST_TURNS_WAITED = 16
 
 
 class PacedReader(Protocol):
