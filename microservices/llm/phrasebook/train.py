@@ -123,6 +123,7 @@ def train(plan: Plan, folder: Path, resume: bool) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(plan.seed)
+    torch.use_deterministic_algorithms(True)  # else threads add up in any order, and no run is like another
     _keep_memory()
     checkpoint = folder / "checkpoint.pt"
     training = _resumed(plan, checkpoint) if resume else _begun(plan, folder)
