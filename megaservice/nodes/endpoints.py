@@ -27,10 +27,18 @@ class Endpoint:
 
     def __enter__(self) -> None:
         """Count a call for as long as it runs."""
-        self.outstanding += 1
+        self.begin()
 
     def __exit__(self, *_exc_info: object) -> None:
         """The call is over."""
+        self.end()
+
+    def begin(self) -> None:
+        """Count a call, until `end`."""
+        self.outstanding += 1
+
+    def end(self) -> None:
+        """Count a call no more."""
         self.outstanding -= 1
 
     def succeeded(self) -> None:

@@ -120,7 +120,7 @@ class _ResilientStream:
 
     async def _open_at(self, endpoint: Endpoint) -> StreamPart:
         self._endpoint = endpoint
-        endpoint.__enter__()
+        endpoint.begin()
         try:
             return await self._open(endpoint.client)
         except BaseException:
@@ -151,7 +151,7 @@ class _ResilientStream:
                 await parts.aclose()
         finally:
             if endpoint is not None:
-                endpoint.__exit__()
+                endpoint.end()
 
 
 async def _call_once(call: NodeCall, endpoint: Endpoint) -> Output:

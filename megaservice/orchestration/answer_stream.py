@@ -66,9 +66,8 @@ class AnswerStream:
         try:
             return await anext(self._events)
         except StopAsyncIteration:
-            if not self._is_over and self._closing is None:
-                self._is_over = True
-                await self._leave()
+            await self._leave()
+            self._is_over = True  # not before: where that was cancelled, `aclose` does it
             raise
         except Exception as exc:  # the outer border of the answer  # noqa: BLE001
             await self.aclose()
