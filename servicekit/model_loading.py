@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from servicekit.engines.hub_reference import HubReference, is_hub_reference
-from servicekit.errors import ConfigurationError, InvalidRequestError
+from servicekit.errors import ConfigurationError
 from servicekit.json_lines import JsonLines, JsonPath
 from servicekit.models import (
     BUNDLED_MODELS,
@@ -22,16 +22,14 @@ from servicekit.models import (
     ModelsFile,
 )
 from servicekit.nearest import nearest
-from servicekit.openai.chat import ChatRequest
-from servicekit.validation import check_object, expectation, json_type, shown_value
+from servicekit.openai.parameters import parameter_problem
+from servicekit.validation import expectation, json_type, shown_value
 
 #: A problem and the place of the value that has it.
 _Problem = tuple[JsonPath, str]
 
 _TAGS = ("entry", "group")
 _ALIAS: TypeAdapter[ModelEntry | ModelGroup] = TypeAdapter(ModelAlias)
-#: What a request says itself; as a default it would make no sense.
-_NO_PARAMETERS = ("messages", "model", "stream", "stream_options")
 
 
 def load_catalog(path: Path) -> ModelCatalog:
@@ -182,10 +180,5 @@ def _embedded_problems(place: JsonPath, deployment: Deployment) -> Iterator[_Pro
 
 def _parameter_problems(place: JsonPath, parameters: dict[str, object]) -> Iterator[_Problem]:
     for name, value in parameters.items():
-        if name in _NO_PARAMETERS:
-            yield (*place, name), "each request says this itself; leave it out."
-            continue
-        try:
-            check_object({"messages": "x", name: value}, ChatRequest)
-        except InvalidRequestError as exc:
-            yield (*place, name), exc.message
+        if (problem := parameter_problem(name, value)) is not None:
+            yield (*place, name), problem

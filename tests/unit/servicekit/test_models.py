@@ -175,8 +175,28 @@ def test_load_catalog_checks_what_several_deployments_say(tmp_path: Path) -> Non
     text = str(caught.value)
     assert "aliases.a.fallback: it leads back to itself: a > g > a." in text
     assert "aliases.g.deployments.1.parameters.temperature: temperature: expected" in text
-    assert "aliases.g.deployments.1.parameters.model: each request says this itself" in text
+    assert "aliases.g.deployments.1.parameters.model: 'model' is no parameter of a model; each request" in text
     assert "aliases.g.deployments.1: openai_compatible needs a base_url" in text
+
+
+@pytest.mark.parametrize(("name", "meant"), [("temprature", "temperature"), ("max_token", "max_tokens")])
+def test_load_catalog_names_the_parameter_that_a_slip_means(tmp_path: Path, name: str, meant: str) -> None:
+    """In an alias, in a group and in one of its deployments: file, line, alias, parameter and the right name."""
+    slip = {**UPSTREAM, "parameters": {name: 1}}
+    with pytest.raises(ConfigurationError) as caught:
+        _catalog(tmp_path, a=slip, g={"deployments": [UPSTREAM, slip], "parameters": {name: 1}})
+    places = ("aliases.a", "aliases.g", "aliases.g.deployments.1")
+    assert list(caught.value.problems) == [
+        f"{tmp_path}/models.json:1: {place}.parameters.{name}: "
+        f"the parameter '{name}' is not known. Did you mean '{meant}'?"
+        for place in places
+    ]
+
+
+def test_load_catalog_takes_parameters_of_a_server_s_own(tmp_path: Path) -> None:
+    """What is no slip of a known name may be one that the server behind the alias knows."""
+    own = {"stop_token_ids": [2], "mirostat": 2, "repeat_penalty": 1.1, "reasoning_format": "none", "top_k": 20}
+    assert _catalog(tmp_path, a={**UPSTREAM, "parameters": own}).find("a").parameters == own
 
 
 def test_catalog_finds_a_group_by_the_name_of_each_of_its_models(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ _ROWS = {
     ),
     "parameter-that-is-the-request-s": (
         _file(llm="parameters: {stream: true}"),
-        "2:49: node 'llm': 'stream' is no parameter of a model; the request decides about it.",
+        "2:49: node 'llm': 'stream' is no parameter of a model; each request says it itself. Leave it out.",
     ),
     # -------------------------------------------------------------------------------------- variables and places
     "unset-variable": (
