@@ -17,7 +17,7 @@ from tests.support.assistants_store import MadeSchemas
 from tests.support.scripted_upstream import Script
 
 _WORD = scripts.openai_events(["Ciao"])[0]
-_SHORT = Timeouts(connect_seconds=0.5, first_byte_seconds=0.3, idle_seconds=0.3)
+_SHORT = Timeouts(connect_seconds=5, first_byte_seconds=0.8, idle_seconds=0.6)
 #: Script, code of last_error, what its message says, whether a part of the answer came before.
 _FAULTS: dict[str, tuple[Script, str, str, bool]] = {
     "500": (scripts.openai_error(500, "on fire"), "server_error", "answered 500: on fire", False),

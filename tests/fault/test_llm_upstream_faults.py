@@ -27,7 +27,7 @@ from tests.support.scripted_upstream import Script
 REQUEST = {"model": scripts.MODEL, "messages": [{"role": "user", "content": "Hello"}]}
 STREAMED = pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 #: The time-outs that the table of faults names.
-QUICK: dict[str, Any] = {"first_token_timeout_seconds": 0.3, "idle_timeout_seconds": 0.2}
+QUICK: dict[str, Any] = {"first_token_timeout_seconds": 0.8, "idle_timeout_seconds": 0.6}
 
 
 async def upstream_url(fault: Fault, start: UpstreamFactory, refused_url: str) -> str:

@@ -47,13 +47,13 @@ ANSWERS = (
         "closed the connection without an answer",
         retryable=True,
     ),
-    Fault("silence", scripts.silence(), 504, "upstream_timeout", "the first-token time-out of 0.3 s", retryable=True),
+    Fault("silence", scripts.silence(), 504, "upstream_timeout", "the first-token time-out of 0.8 s", retryable=True),
     Fault(
         "headers-then-silence",
         scripts.headers_then_silence(),
         504,
         "upstream_timeout",
-        "the first-token time-out of 0.3 s",
+        "the first-token time-out of 0.8 s",
         retryable=True,
     ),
     Fault("400-openai", _error(400), 400, "invalid_value", "answered 400: it broke"),
@@ -180,7 +180,7 @@ STREAM_STARTS = (
 
 #: Streams that fail after two events: their text, then one error event of that code, and no `[DONE]`.
 STREAM_MIDDLES = (
-    Fault("stall", _stream(*_FIRST, STALL), 200, "upstream_timeout", "the idle time-out of 0.2 s"),
+    Fault("stall", _stream(*_FIRST, STALL), 200, "upstream_timeout", "the idle time-out of 0.6 s"),
     Fault("cut", _stream(*_FIRST, CUT), 200, "upstream_bad_response", "in the middle of its answer"),
     Fault("cut-mid-event", _stream(*_FIRST, _WHOLE_EVENT[:30], CUT), 200, "upstream_bad_response", "in the middle of"),
     Fault("ended-mid-event", _stream(*_FIRST, _WHOLE_EVENT[:30]), 200, "upstream_bad_response", "inside an event"),
