@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -67,8 +68,11 @@ async def test_older_shape_has_a_bare_array_and_its_own_word(tmp_path: Path) -> 
         bare = (await client.get(f"/threads/{thread_id}/messages")).json()
         with_header = (await client.get(f"/threads/{thread_id}/messages", headers=V2)).json()
         with_prefix = (await client.get(f"/v1/threads/{thread_id}/messages")).json()
-        assert (with_header, len(with_header["data"])) == (with_prefix, 20)
-        assert (len(bare) >= 30, bare[0]) == (True, with_header["data"][0])
+        # The run's answer grows meanwhile: only what stands in the lists is compared, not what it says.
+        assert (_ids(with_header["data"]), with_header["object"]) == (_ids(with_prefix["data"]), "list")
+        assert (len(with_header["data"]), with_header.keys()) == (20, with_prefix.keys())
+        assert (len(bare) >= 30, bare[0].keys()) == (True, with_header["data"][0].keys())
+        assert _ids(bare)[:20] == _ids(with_header["data"])
         older, newer = await client.get(run_path), await client.get(run_path, headers=V2)
         assert (older.json()["status"], newer.json()["status"]) == ("running", "in_progress")
         limited = (await client.get(f"/threads/{thread_id}/messages?limit=2")).json()
@@ -96,3 +100,7 @@ async def test_first_versions_words_are_understood(tmp_path: Path) -> None:
         assert (await client.get(f"/threads/{thread_id}")).json()["tool_resources"]["file_search"]["vector_store_ids"]
         run_id = (await make(client, f"/threads/{thread_id}/runs", assistant_id=made["id"]))["id"]
         assert (await finished_run(client, thread_id, run_id))["status"] == "completed"
+
+
+def _ids(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["id"] for message in messages]
