@@ -6,6 +6,7 @@ hand each other the turn: that cost more than all of SQLite's own work in a run.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -91,10 +92,18 @@ async def connect(database: str, busy_milliseconds: int) -> QuickConnection:
     Args:
         database: Its file.
         busy_milliseconds: How long a write waits for another process's.
+
+    Raises:
+        sqlite3.Error: It cannot be opened; the thread has ended then.
     """
     connection = QuickConnection(partial(_opened, database, busy_milliseconds), iter_chunk_size=64)
     connection._thread.daemon = True
-    await connection
+    try:
+        await connection
+    except sqlite3.Error:
+        # The thread is ending, and tells the loop, which whoever gives up now would otherwise have closed by then.
+        await asyncio.to_thread(connection._thread.join)
+        raise
     return connection
 
 
