@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -9,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
+from microservices.assistants.data_folder import make_data_folder
 from microservices.assistants.database_health import database_problem, install_database_errors
 from microservices.assistants.gateway_models import GatewayModels
 from microservices.assistants.routes.assistants import assistant_routes
@@ -51,6 +53,7 @@ def create_app(settings: AssistantsSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.close)
+            await asyncio.to_thread(make_data_folder, settings)
             await migrate(database)
             await stack.enter_async_context(client)
             search = await stack.enter_async_context(DocumentSearch(database, embedder_of(settings, client)))

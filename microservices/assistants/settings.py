@@ -10,6 +10,8 @@ from microservices.assistants.store.database import with_driver
 from servicekit.environment import PROJECT_ROOT
 from servicekit.settings import ServiceSettings
 
+#: Where the SQLite database goes if nobody says otherwise; it starts at the project's root.
+DEFAULT_DATA_DIR = Path("data")
 _HTTP_URL = "^https?://[^ ]+$"
 
 
@@ -19,14 +21,16 @@ class AssistantsSettings(ServiceSettings):
     host: str = Field("127.0.0.1", validation_alias="ASSISTANTS_HOST", description="The address to bind.")
     port: int = Field(3000, ge=1, le=65535, validation_alias="ASSISTANTS_PORT", description="The port to listen on.")
     data_dir: Path = Field(
-        Path("data"),
+        DEFAULT_DATA_DIR,
         validation_alias="ASSISTANTS_DATA_DIR",
-        description="The folder of the SQLite database; a relative one starts at the project's root.",
+        description="The folder of the SQLite database; a relative one starts at the project's root. It is made, but "
+        "not the folders around it.",
     )
     database_url: SecretStr | None = Field(
         None,
         validation_alias="DATABASE_URL",
-        description="sqlite:///path or postgresql://user:password@host:5432/name, instead of the data folder.",
+        description="sqlite:///path or postgresql://user:password@host:5432/name, instead of the data folder. The "
+        "path's folder must be there.",
     )
     gateway_url: str | None = Field(
         None,

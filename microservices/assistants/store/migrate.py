@@ -6,9 +6,7 @@ The second of two that start at once waits and finds the work done; whoever is k
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
@@ -34,15 +32,13 @@ async def migrate(database: Database) -> None:
     """Make a database's tables, or bring them up to date. Cheap where there is nothing to do.
 
     Args:
-        database: Just made, nothing was asked of it.
+        database: Just made, nothing was asked of it. The folder of SQLite's is there.
 
     Raises:
         ConfigurationError: It cannot be reached or written, a newer version of this project made it, or it has tables
             of somebody else under the same names.
     """
     try:
-        if database.is_sqlite:
-            await asyncio.to_thread(_make_folder, database.url)
         async with database.read() as connection:
             found = await connection.run_sync(_found_version)
         if found != HEAD:
@@ -51,10 +47,6 @@ async def migrate(database: Database) -> None:
                 await connection.run_sync(_upgrade, database.url)
     except (SQLAlchemyError, PoolTimeoutError, OSError) as exc:
         raise _unusable(database.url, exc) from exc
-
-
-def _make_folder(url: URL) -> None:
-    Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
 
 
 def _found_version(connection: Connection) -> str | None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import click
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from microservices.assistants.data_folder import make_data_folder
 from microservices.assistants.owner import owner_of_key
 from microservices.assistants.settings import AssistantsSettings
 from microservices.assistants.store.database import Database
@@ -78,6 +79,7 @@ async def _opened() -> AsyncIterator[tuple[Database, AssistantsSettings]]:
     configure_logging("assistants", "WARNING")
     database = Database(settings.database)
     try:
+        await asyncio.to_thread(make_data_folder, settings)
         await migrate(database)
         yield database, settings
     except SQLAlchemyError as exc:
