@@ -52,6 +52,9 @@ class ModelProfile(BaseModel):
     json_refusal: str | None = None
     out_of_domain: OutOfDomain | None = None
     grading: GradingPrompt | None = None
+    #: Whether it was trained so that the first numbers of its vectors mean the same, less finely: then `dimensions` of
+    #: an embeddings request cuts them.
+    matryoshka: bool = False
 
 
 def load_profile(gguf_path: Path) -> ModelProfile | None:

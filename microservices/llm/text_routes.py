@@ -17,6 +17,7 @@ from servicekit.asgi.event_stream import open_event_stream
 from servicekit.asgi.exchange import call_context
 from servicekit.engines.registry import EngineRegistry
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.dimensions import check_dimensions
 from servicekit.sse import DONE_EVENT, encode_event
 from servicekit.validation import parse_body
 
@@ -78,7 +79,9 @@ def add_text_routes(app: FastAPI, registry: EngineRegistry) -> None:
     async def embeddings(request: Request) -> Response:
         wanted = parse_body(await request.body(), EmbeddingRequest)
         work = registry.engine_for(wanted.model).embed(_payload(wanted), call_context(request.scope))
-        return ORJSONResponse(await until_disconnect(request.scope, request.receive, work))
+        answer = await until_disconnect(request.scope, request.receive, work)
+        check_dimensions(answer, wanted.dimensions)
+        return ORJSONResponse(answer)
 
 
 def _payload(wanted: CompletionRequest | EmbeddingRequest) -> dict[str, Any]:

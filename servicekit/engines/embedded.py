@@ -24,6 +24,7 @@ from servicekit.errors import (
 from servicekit.http.client import HttpClient, Timeouts
 from servicekit.model_profile import ModelProfile, load_profile
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.dimensions import shortened
 
 #: What llama.cpp's server understands on top of OpenAI's parameters.
 _LLAMA_FIELDS = frozenset({"cache_prompt", "grammar", "min_p", "repeat_penalty", "top_k", "typical_p"})
@@ -128,9 +129,14 @@ class EmbeddedEngine:
                 yield chunk
 
     async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
-        """Turn texts into vectors: the mean over the tokens of each. Raises as `chat` does."""
+        """Turn texts into vectors: the mean over the tokens of each. Raises as `chat` does.
+
+        llama.cpp leaves `dimensions` out; the vectors of a model that was trained for it are cut here.
+        """
         async with self._place(context), self._running() as process:
-            return await self._upstream(process).embed(payload, context)
+            answer = await self._upstream(process).embed(payload, context)
+        is_sound = self.profile is not None and self.profile.matryoshka
+        return shortened(answer, payload.get("dimensions")) if is_sound else answer
 
     def _upstream(self, process: LlamaProcess) -> OpenAICompatibleEngine:
         """Return an engine for this child; the next one has another port and key."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from typing import Any
 
 from pydantic import SecretStr
@@ -13,6 +11,7 @@ from servicekit.errors import InvalidRequestError, UpstreamBadResponseError
 from servicekit.http.client import Target, Timeouts
 from servicekit.models import Deployment
 from servicekit.openai.chat import ChatObject
+from servicekit.openai.dimensions import as_base64
 
 #: What the library translates for providers that have it, besides `input`.
 EMBEDDING_FIELDS = frozenset({"dimensions", "input", "user"})
@@ -79,12 +78,8 @@ def read_vectors(document: dict[str, Any], target: Target, model: str, encoding:
         "object": "list",
         "model": model,
         "data": [
-            {"object": "embedding", "index": index, "embedding": _base64(vector) if encoding == "base64" else vector}
+            {"object": "embedding", "index": index, "embedding": as_base64(vector) if encoding == "base64" else vector}
             for index, vector in enumerate(vectors)
         ],
         "usage": {name: usage.get(name) or 0 for name in ("prompt_tokens", "total_tokens")},
     }
-
-
-def _base64(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from servicekit.documents.ranking import unit_vector
-from servicekit.errors import InvalidRequestError
+from servicekit.openai.dimensions import cut
 
 
 def shortened(answer: dict[str, Any], dimensions: int | None) -> dict[str, Any]:
@@ -22,13 +21,4 @@ def shortened(answer: dict[str, Any], dimensions: int | None) -> dict[str, Any]:
     """
     if not dimensions:
         return answer
-    return {**answer, "embeddings": [_cut(vector, dimensions) for vector in answer["embeddings"]]}
-
-
-def _cut(vector: list[float], dimensions: int) -> list[float]:
-    if len(vector) < dimensions:
-        raise InvalidRequestError(
-            f"dimensions: the model's vectors have {len(vector)} numbers, found {dimensions}. Ask for at most as many.",
-            param="dimensions",
-        )
-    return vector if len(vector) == dimensions else list(unit_vector(vector[:dimensions]))
+    return {**answer, "embeddings": [cut(vector, dimensions) for vector in answer["embeddings"]]}

@@ -67,6 +67,34 @@ async def test_embeddings_are_passed_on(scripted_upstream: UpstreamFactory, tmp_
     assert upstream.requests[0].json == {"model": MODEL, "input": ["a", "b"], "encoding_format": "float"}
 
 
+@pytest.mark.parametrize("embedding", [[0.5, -1.0], "AAAAPwAAgL8="], ids=["float", "base64"])
+async def test_embeddings_of_the_size_that_was_asked_for_are_passed_on(
+    scripted_upstream: UpstreamFactory, tmp_path: Path, embedding: object
+) -> None:
+    """An upstream that knows `dimensions` has shortened them; they stay as they came."""
+    made = {**EMBEDDING, "data": [{"index": 0, "embedding": embedding}], "model": MODEL}
+    upstream = await scripted_upstream(answer(200, made))
+    async with llm_before(upstream.url, tmp_path) as client:
+        response = await client.post("/v1/embeddings", json={"input": "a", "dimensions": 2})
+    assert response.json() == made
+    assert upstream.requests[0].json["dimensions"] == 2
+
+
+@pytest.mark.parametrize("embedding", [[0.5, -1.0], "AAAAPwAAgL8="], ids=["float", "base64"])
+@pytest.mark.parametrize("dimensions", [1, 3])
+async def test_dimensions_that_the_backend_leaves_out_are_a_400(
+    scripted_upstream: UpstreamFactory, tmp_path: Path, embedding: object, dimensions: int
+) -> None:
+    """Nobody gets vectors of another size than was asked for; the message says what there is, and what to do."""
+    upstream = await scripted_upstream(answer(200, {**EMBEDDING, "data": [{"index": 0, "embedding": embedding}]}))
+    async with llm_before(upstream.url, tmp_path) as client:
+        response = await client.post("/v1/embeddings", json={"input": "a", "dimensions": dimensions})
+    error = response.json()["error"]
+    assert (response.status_code, error["param"], error["code"]) == (400, "dimensions", "invalid_value")
+    assert error["message"].startswith(f"dimensions: expected 2, the size of the vectors of model '{MODEL}', found ")
+    assert ("/api/embed" in error["message"]) is (dimensions == 1)
+
+
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/embeddings"])
 @pytest.mark.parametrize("status", [404, 405, 501])
 async def test_a_backend_without_the_route_is_a_clear_400(

@@ -70,6 +70,19 @@ def test_hello_is_translated(llm: ServiceProcess) -> None:
     assert answer.document["choices"][0]["finish_reason"] == "stop"
 
 
+def test_embeddings_of_another_size_than_the_phrasebook_s_are_refused(llm: ServiceProcess) -> None:
+    """llama.cpp leaves `dimensions` out, and the beginning of such a vector says little."""
+    (item,) = httpx.post(f"{llm.url}/v1/embeddings", json={"input": "Hello"}).json()["data"]
+    size = len(item["embedding"])
+    same = httpx.post(f"{llm.url}/v1/embeddings", json={"input": "Hello", "dimensions": size})
+    assert same.json()["data"] == [item]
+    for encoding in ("float", "base64"):
+        asked = {"input": ["Hello", "Bye"], "dimensions": 8, "encoding_format": encoding}
+        response = httpx.post(f"{llm.url}/v1/embeddings", json=asked)
+        assert (response.status_code, response.json()["error"]["param"]) == (400, "dimensions")
+        assert f"expected {size}, the size of the vectors of model 'phrasebook'" in response.text
+
+
 def test_text_outside_the_phrasebook_is_marked(llm: ServiceProcess) -> None:
     """The model's marker becomes a field and a header, in JSON and in the stream's first chunk."""
     for stream in (False, True):
