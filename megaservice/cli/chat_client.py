@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
 from megaservice.cli.services import configured_services
 from servicekit.errors import ProjectError, ServiceError, UpstreamUnreachableError
 from servicekit.http.client import HttpClient, Target, Timeouts, UpstreamResponse
+from servicekit.secret_mask import known_secrets
 from servicekit.sse import DONE, SseDecoder
 
 #: As patient as the gateway itself: a model may be loading.
 _TIMEOUTS = Timeouts(first_byte_seconds=600.0, idle_seconds=600.0, total_seconds=3600.0)
 #: The request is to be changed, or its key; all other failures are the gateway's or the model's.
 _CALLERS_FAULT = frozenset({400, 401, 403, 404, 405, 413, 422})
+#: In a password they need no %20 from whoever types it; in a message a URL ends at them, and so does its masking.
+_NO_URL_CHARACTER = re.compile(r"[\s'\"]")
 
 
 class GatewayFailure(ProjectError):
     """The gateway did not answer what was asked.
 
     Attributes:
-        error: OpenAI's error object.
+        error: OpenAI's error object; its message shows no password of an address, such as that of --url.
         is_unreachable: Whether nothing answers at its address.
         is_callers: Whether the request must be changed.
     """
 
     def __init__(self, error: Mapping[str, Any], *, is_unreachable: bool = False, is_callers: bool = False) -> None:
-        super().__init__(str(error.get("message")))
-        self.error = dict(error)
+        message = known_secrets().masked(str(error.get("message")))
+        super().__init__(message)
+        self.error = {**error, "message": message}
         self.is_unreachable = is_unreachable
         self.is_callers = is_callers
 
@@ -42,7 +48,8 @@ def gateway_url(variables: Mapping[str, str], option: str | None) -> str:
         ConfigurationError: The port is no port.
     """
     if option:
-        return (option if "://" in option else f"http://{option}").rstrip("/")
+        url = (option if "://" in option else f"http://{option}").rstrip("/")
+        return _NO_URL_CHARACTER.sub(lambda found: quote(found[0]), url)
     gateway = next(service for service in configured_services(variables) if service.name == "gateway")
     host = variables.get("MEGA_SERVICE_HOST_IP")
     return f"http://{host}:{gateway.port}" if host else gateway.url

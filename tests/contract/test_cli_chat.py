@@ -142,6 +142,27 @@ async def test_commands_say_what_to_do_where_no_gateway_runs(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", [["models"], ["chat", "-u", "Hello"], ["chat", "--no-stream", "-u", "Hello"]])
+@pytest.mark.parametrize("shape", [[], ["--json"]], ids=["text", "json"])
+async def test_commands_do_not_show_the_password_of_the_address(
+    command: list[str],
+    shape: list[str],
+    refused_url: str,
+    scripted_upstream: UpstreamFactory,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where nobody answers, something else does, or it is no address; with http:// or not, whatever it is made of."""
+    other = await scripted_upstream(scripts.answer(200, {"hello": "world"}))
+    broken = await scripted_upstream(scripts.close_without_answer())
+    hosts = [address.removeprefix("http://") for address in (refused_url, other.url, broken.url)]
+    for host in [*hosts, "127.0.0.1:no-port"]:
+        for user in ("http://me:hidden-word", "me:hidden-word", "http://me:it's a \"hidden-word"):
+            await _main(*command, *shape, "--url", f"{user}@{host}")
+            shown = "".join(capsys.readouterr())
+            assert f"***@{host}" in shown
+            assert "hidden-word" not in shown
+
+
 @pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
 async def test_chat_exit_codes_tell_whose_fault_it_is(
     stream: str, scripted_upstream: UpstreamFactory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
