@@ -1,4 +1,4 @@
-"""Lines that are written by a thread of their own, so that whoever has something to record never waits."""
+"""Lines that are written by a thread of their own, so that whoever has something to record never waits for a disk."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 ItemType = TypeVar("ItemType")
 
-#: So many lines are encoded between two system calls, in which the other threads get their turn.
-_BATCH_LINES = 32
-#: How long an item waits at most until it is looked at.
+#: So many lines are written at once.
+_BATCH_LINES = 256
+#: How long a line waits at most until it is looked at.
 _LOOK_SECONDS = 0.2
 #: How long closing waits for a disk that does not answer.
 _CLOSE_SECONDS = 5.0
@@ -27,10 +27,11 @@ class LineWriter(Generic[ItemType]):
     """Takes items at any rate and writes each as a line; what cannot be written is dropped and counted.
 
     Args:
-        encode: Makes a line of an item, without a line feed; called in the thread.
+        encode: Makes a line of an item, without a line feed; called by whoever puts it. What it is made of is in the
+            processor's caches then, and need not be kept: done later, in the thread, it cost a request twice as much.
         write: Writes whole lines, or raises OSError; called in the thread.
         close: Called in the thread at its end.
-        max_waiting: So many items may wait; more are dropped.
+        max_waiting: So many lines may wait; more are dropped.
         prepare: Called in the thread soon after its start, before there is load.
     """
 
@@ -47,7 +48,7 @@ class LineWriter(Generic[ItemType]):
         self._close = close
         self._max_waiting = max_waiting
         self._prepare = prepare
-        self._waiting: deque[ItemType] = deque()
+        self._waiting: deque[bytes] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
         self._complained_at: float | None = None
@@ -59,11 +60,17 @@ class LineWriter(Generic[ItemType]):
         self._thread.start()
 
     def put(self, item: ItemType) -> None:
-        """Leave an item to be written; never waits."""
+        """Leave an item to be written; never waits, never raises."""
         if len(self._waiting) >= self._max_waiting:
             self.dropped += 1
-        else:
-            self._waiting.append(item)
+            return
+        try:
+            line = self._encode(item)
+        except Exception:  # one item that cannot be told must not end what it tells of
+            self.dropped += 1
+            logger.exception("a record could not be encoded")
+            return
+        self._waiting.append(line + b"\n")
 
     def close(self) -> None:
         """Write what waits and end the thread; gives up on a disk that does not answer."""
@@ -74,7 +81,7 @@ class LineWriter(Generic[ItemType]):
             logger.warning("%d records were dropped", self.dropped)
 
     def _run(self) -> None:
-        # The thread looks from time to time instead of being woken: whoever puts an item pays for no lock.
+        # The thread looks from time to time instead of being woken: whoever leaves a line pays for no lock.
         if not self._stop.wait(_LOOK_SECONDS):
             try:
                 self._prepare()
@@ -88,20 +95,12 @@ class LineWriter(Generic[ItemType]):
     def _write_waiting(self) -> None:
         while self._waiting:
             count = min(len(self._waiting), _BATCH_LINES)
-            lines = [self._encoded(self._waiting.popleft()) for _ in range(count)]
+            lines = [self._waiting.popleft() for _ in range(count)]
             try:
                 self._write(b"".join(lines))
             except OSError as exc:
                 self.dropped += count
                 self._complain(exc)
-
-    def _encoded(self, item: ItemType) -> bytes:
-        try:
-            return self._encode(item) + b"\n"
-        except Exception:  # one item that cannot be told must not end the thread
-            self.dropped += 1
-            logger.exception("a record could not be encoded")
-            return b""
 
     def _complain(self, exc: OSError) -> None:
         now = time.monotonic()

@@ -66,12 +66,12 @@ def test_line_writer_goes_on_after_a_full_disk(caplog: pytest.LogCaptureFixture)
         written.append(lines)
 
     writer = LineWriter[int](lambda item: b"%d" % item, write)
-    for number in range(100):  # batches of 32
+    for number in range(600):  # batches of 256
         writer.put(number)
     writer.start()
     writer.close()
-    assert b"".join(written).splitlines() == [b"%d" % number for number in range(64, 100)]
-    assert writer.dropped == 64
+    assert b"".join(written).splitlines() == [b"%d" % number for number in range(512, 600)]
+    assert writer.dropped == 512
     assert caplog.text.count("records cannot be written") == 1
 
 
