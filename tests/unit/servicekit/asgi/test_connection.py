@@ -19,8 +19,15 @@ REQUEST = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"
 
 
 @asynccontextmanager
-async def _served(app: ASGIApp) -> AsyncIterator[int]:
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, http=ClientConnectionProtocol)
+async def _served(app: ASGIApp, timeout_keep_alive: int = 5) -> AsyncIterator[int]:
+    config = uvicorn.Config(
+        app,
+        port=0,
+        lifespan="off",
+        log_config=None,
+        http=ClientConnectionProtocol,
+        timeout_keep_alive=timeout_keep_alive,
+    )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server._serve())  # `serve` would take the test's signals
     try:
@@ -172,3 +179,71 @@ async def test_connection_makes_the_callback_once_it_is_set(is_gone: bool) -> No
         await reader.read(10)
         writer.close()
     assert calls == (["called"] if is_gone else [])
+
+
+async def _answer(_scope: Scope, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def test_connection_without_requests_is_closed_after_its_last_answer() -> None:
+    """The pause counts from the last answer, not from the first."""
+    async with _served(_answer, timeout_keep_alive=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"ok")
+        await asyncio.sleep(0.6)
+        writer.write(REQUEST)
+        await reader.readuntil(b"ok")
+        answered_at = time.monotonic()
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert 0.9 < time.monotonic() - answered_at < 3
+        writer.close()
+
+
+async def test_connection_at_work_is_not_closed_however_long_it_takes() -> None:
+    """A slow answer is no pause; after it the pauses count again."""
+    requests = 0
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal requests
+        requests += 1
+        if requests == 2:
+            await asyncio.sleep(1.3)
+        await _answer(scope, receive, send)
+
+    async with _served(app, timeout_keep_alive=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"ok")
+        writer.write(REQUEST)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 OK")
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "raw_path", "query"),
+    [
+        (b"/v1/chat", "/v1/chat", b"/v1/chat", b""),
+        (b"/a%20b?x=1&y=%32", "/a b", b"/a%20b", b"x=1&y=%32"),
+        (b"/" + b"x" * 1000 + b"?q", "/" + "x" * 1000, b"/" + b"x" * 1000, b"q"),
+    ],
+    ids=["plain", "quoted", "long"],
+)
+async def test_target_is_split_into_its_parts(target: bytes, path: str, raw_path: bytes, query: bytes) -> None:
+    """As ASGI has them; the second time, too."""
+    seen: list[tuple[str, bytes, bytes]] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope["path"], scope["raw_path"], scope["query_string"]))
+        await _answer(scope, receive, send)
+
+    async with _served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(REQUEST.replace(b"POST /", b"POST " + target))
+            await reader.readuntil(b"ok")
+        writer.close()
+    assert seen == [(path, raw_path, query)] * 2

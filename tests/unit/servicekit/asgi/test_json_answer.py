@@ -8,9 +8,8 @@ import pytest
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from servicekit.asgi.connection import client_connection
+from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.exchange import Exchange, ExchangeMiddleware, exchange_of
 from servicekit.asgi.json_answer import answer_json
 from servicekit.asgi.metrics import HttpMetrics
@@ -30,12 +29,12 @@ class _Told:
     def __init__(self, *, through_layer: bool = False) -> None:
         self._through_layer = through_layer
         self.exchange: Exchange | None = None
-        self.cycle: RequestResponseCycle | None = None
+        self.connection: ClientConnection | None = None
 
     @property
     def was_written_past_asgi(self) -> bool:
         """Whether uvicorn did not look at the framing."""
-        return self.cycle is not None and self.cycle.chunked_encoding is None
+        return self.connection is not None and self.connection.chunked_encoding is None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def layer(message: Message) -> None:
@@ -44,7 +43,7 @@ class _Told:
         await receive()
         connection = client_connection(scope)
         assert connection is not None
-        self.exchange, self.cycle = exchange_of(scope), connection.cycle
+        self.exchange, self.connection = exchange_of(scope), connection
         sender = layer if self._through_layer else send
         await answer_json(scope, sender, {"text": "Città"}, {"x-model-notice": "out_of_domain"})
 
