@@ -24,6 +24,7 @@ _NOT_SAMPLING = frozenset({"messages", "model", "stream", "stream_options"})
 NOT_OPENAI = frozenset(
     {"max_new_tokens", "typical_p", "repetition_penalty", "chat_template", "streaming", "input", "query", "text"}
 )
+_NOT_PASSED_ON = _NOT_SAMPLING | NOT_OPENAI
 _SYSTEM_ROLES = ("system", "developer")
 
 
@@ -77,8 +78,7 @@ class ChatNode:
         request = call.request
         payload: dict[str, Any] = {**self.spec.parameters}
         if call.is_answer:
-            ignored = _NOT_SAMPLING | NOT_OPENAI
-            payload.update({key: value for key, value in request.items() if key not in ignored})
+            payload.update({key: value for key, value in request.items() if key not in _NOT_PASSED_ON})
         model = self.spec.model or request.get("model")
         if model:
             payload["model"] = model

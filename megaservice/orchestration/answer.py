@@ -36,9 +36,9 @@ def compose_answer(
 def answering_node(pipeline: Pipeline, outputs: Mapping[str, Output]) -> str:
     """Return the node whose text the client sees: an answer node, or the last text before them if none ran."""
     answers = pipeline.answer_nodes
-    ran = next((node for node in answers if node in outputs), None)
-    if ran is not None:
-        return ran
+    for node in answers:
+        if node in outputs:
+            return node
     above = frozenset[str]().union(*(pipeline.dag.ancestors(node) for node in answers))
     with_text = [node for node in pipeline.dag.order if node in above and has_text(outputs.get(node))]
     return with_text[-1]
@@ -84,6 +84,8 @@ def _sum_of_usage(outputs: Iterable[Output]) -> dict[str, int]:
 
 def attached_fields(pipeline: Pipeline, outputs: Mapping[str, Output]) -> dict[str, Any]:
     """Return the fields that the pipeline attaches, by name; nodes that were skipped have none."""
+    if not pipeline.attached:
+        return {}
     ended = {node: name for node, name in pipeline.attached.items() if node in outputs}
     if len(pipeline.answer_nodes) > 1:  # what answers is attached only where the file says so
         answer = answering_node(pipeline, outputs)

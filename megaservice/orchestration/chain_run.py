@@ -164,6 +164,8 @@ class ChainRun:
     def _succeed(self, name: str, output: Output) -> None:
         self._outputs[name] = output
         self._statuses[name] = NodeStatus.SUCCEEDED
+        if not self._pipeline.dag.downstreams(name):
+            return  # nobody asks for its text
         text = self._setup.clients[name].text_of(output)
         if text is not None:
             self._texts[name] = text
@@ -177,7 +179,9 @@ class ChainRun:
         if self._closed:
             return
         self._closed = True
-        # What was asked and has not ended was cancelled; what was not asked has no edge that is there.
-        ended = (self._statuses.get(name, NodeStatus.SKIPPED) for name in self._pipeline.dag.order)
-        statuses = (status if status in SETTLED else NodeStatus.CANCELLED for status in ended)
-        self._observer.ended(dict(zip(self._pipeline.dag.order, statuses, strict=True)))
+        statuses = {}
+        for name in self._pipeline.dag.order:
+            # What was asked and has not ended was cancelled; what was not asked has no edge that is there.
+            status = self._statuses.get(name, NodeStatus.SKIPPED)
+            statuses[name] = status if status in SETTLED else NodeStatus.CANCELLED
+        self._observer.ended(statuses)

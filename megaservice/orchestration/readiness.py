@@ -52,10 +52,10 @@ def pruned_downstreams(output: object, downstreams: Iterable[str]) -> frozenset[
         output: A node's.
         downstreams: The names of the nodes behind it.
     """
-    patterns = output.get(BLACK_LIST) if isinstance(output, Mapping) else None
+    names = tuple(downstreams)
+    patterns = output.get(BLACK_LIST) if names and isinstance(output, Mapping) else None
     if not patterns or not isinstance(patterns, list | tuple | set):
         return frozenset()
-    names = tuple(downstreams)
     return frozenset(name for pattern in patterns for name in names if _matches(pattern, name))
 
 

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from megaservice.routing import RoutingTable
 from megaservice.served import ServedPipelines
 from servicekit.errors import MethodNotAllowedError, ServiceError
-from servicekit.openai.chat import ChatRequest
+from servicekit.openai.chat import ChatRequest, is_plain_request
 from servicekit.validation import check_object, parse_json_object
 
 
@@ -57,13 +57,15 @@ class PipelineLayer:
 
 async def _answer(table: RoutingTable, scope: Scope, receive: Receive, send: Send) -> None:
     body = parse_json_object(await _body(receive))
-    chat = check_object(body, ChatRequest)
-    gateway = table.pick(scope["path"], chat.model)
+    if not is_plain_request(body):
+        check_object(body, ChatRequest)
+    model = body.get("model")
+    gateway = table.pick(scope["path"], model)
     gateway.running += 1
     try:
         await gateway.answer(scope, receive, send, body)
     except ServiceError as exc:
-        raise table.explained(exc, chat.model) from exc
+        raise table.explained(exc, model) from exc
     finally:
         gateway.running -= 1
 

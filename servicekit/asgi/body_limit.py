@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,7 +24,7 @@ class BodyLimitMiddleware:
         """
         if scope["type"] != "http":
             return self._app(scope, receive, send)
-        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        announced = _announced_bytes(scope["headers"])
         if announced.isdigit():  # the server takes no more than was announced
             if int(announced) > self._max_bytes:
                 raise self._error()
@@ -46,3 +46,10 @@ class BodyLimitMiddleware:
             f"The request's body is larger than {self._max_bytes} bytes. "
             "Send less, or raise MAX_BODY_BYTES of this service."
         )
+
+
+def _announced_bytes(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    for name, value in headers:
+        if name == b"content-length":
+            return value
+    return b""
