@@ -101,7 +101,9 @@ class NodeClient(Protocol):
 
 def call_headers(own: Mapping[str, str], spec: NodeSpec, context: CallContext) -> dict[str, str]:
     """Return the headers of a call: those of the caller that the node names, the node's own, the context's."""
-    return {**(context.passed_on(spec.headers) if spec.headers else {}), **own, **context.headers()}
+    if not own and not spec.headers:
+        return context.headers()
+    return {**context.passed_on(spec.headers), **own, **context.headers()}
 
 
 def bounded(spec: TimeoutSpec, context: CallContext) -> Timeouts:

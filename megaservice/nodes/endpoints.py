@@ -13,7 +13,7 @@ _MAX_REST_SECONDS = 30.0
 
 
 class Endpoint:
-    """One URL of a service; a context in which a call to it is counted.
+    """One URL of a service.
 
     Args:
         client: Speaks to it.
@@ -24,14 +24,6 @@ class Endpoint:
         self.outstanding = 0
         self.rests_until = 0.0
         self._failures = 0
-
-    def __enter__(self) -> None:
-        """Count a call for as long as it runs."""
-        self.begin()
-
-    def __exit__(self, *_exc_info: object) -> None:
-        """The call is over."""
-        self.end()
 
     def begin(self) -> None:
         """Count a call, until `end`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
-from functools import partial
 
 from megaservice.nodes.base import NodeCall, NodeClient, NodeStream, Output, StreamPart
 from megaservice.nodes.endpoints import Endpoint, EndpointPool
@@ -36,11 +35,15 @@ class ResilientNode:
         self.limiter = Limiter(name, spec.concurrency)
         self.fallback = fallback
 
-    async def call(self, call: NodeCall) -> Output:
+    def call(self, call: NodeCall) -> Coroutine[None, None, Output]:
         """Ask for the whole output; see `NodeClient.call`."""
+        if self.limiter.is_unlimited and self.fallback is None:
+            return self._tried(call)  # nothing to add, and so no coroutine around it
+        return self._placed(call)
+
+    async def _placed(self, call: NodeCall) -> Output:
+        """Ask when there is a place for the call, and the fallback if that fails."""
         try:
-            if self.limiter.is_unlimited:
-                return await self._tried(call)
             async with self.limiter.place(call.context):
                 return await self._tried(call)
         except _FALLBACK_ERRORS:
@@ -49,7 +52,7 @@ class ResilientNode:
             return await self.fallback.call(call)
 
     def _tried(self, call: NodeCall) -> Coroutine[None, None, Output]:
-        return try_endpoints(self.pool, self.spec.retries, call.context, partial(_call_once, call))
+        return try_endpoints(self.pool, self.spec.retries, call.context, lambda endpoint: endpoint.client.call(call))
 
     def open_stream(self, call: NodeCall) -> NodeStream | None:
         """Return a stream that may try several endpoints until the first part came."""
@@ -111,7 +114,7 @@ class _ResilientStream:
         try:
             await node.limiter.acquire(context)
             self._has_place = True
-            return await try_endpoints(node.pool, node.spec.retries, context, self._open_at)
+            return await try_endpoints(node.pool, node.spec.retries, context, self._open_at, goes_on=True)
         except _FALLBACK_ERRORS:
             await self._leave()
             if node.fallback is None:
@@ -119,13 +122,13 @@ class _ResilientStream:
             return await self._open(node.fallback)
 
     async def _open_at(self, endpoint: Endpoint) -> StreamPart:
-        self._endpoint = endpoint
-        endpoint.begin()
         try:
-            return await self._open(endpoint.client)
+            first = await self._open(endpoint.client)
         except BaseException:
-            await self._leave_endpoint()
+            await self._close_parts()
             raise
+        self._endpoint = endpoint
+        return first
 
     async def _open(self, client: NodeClient) -> StreamPart:
         stream = client.open_stream(self._call)
@@ -144,16 +147,14 @@ class _ResilientStream:
                 self._node.limiter.release()
 
     async def _leave_endpoint(self) -> None:
-        parts, self._parts = self._parts, None
         endpoint, self._endpoint = self._endpoint, None
         try:
-            if parts is not None:
-                await parts.aclose()
+            await self._close_parts()
         finally:
             if endpoint is not None:
                 endpoint.end()
 
-
-async def _call_once(call: NodeCall, endpoint: Endpoint) -> Output:
-    with endpoint:
-        return await endpoint.client.call(call)
+    async def _close_parts(self) -> None:
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.aclose()

@@ -20,6 +20,8 @@ async def try_endpoints(
     retries: RetrySpec,
     context: CallContext,
     work: Callable[[Endpoint], Awaitable[ResultType]],
+    *,
+    goes_on: bool = False,
 ) -> ResultType:
     """Do `work` at an endpoint of the pool, again at the next best one while that may help.
 
@@ -27,7 +29,8 @@ async def try_endpoints(
         pool: Told who answered and who failed.
         retries: How often, and with which pauses.
         context: Its deadline ends the tries.
-        work: One try.
+        work: One try; counted as one of the endpoint's calls while it runs.
+        goes_on: Whether a try that went well is still a call then, as a stream is; the caller ends it.
 
     Raises:
         ServiceError: The last try's.
@@ -35,19 +38,25 @@ async def try_endpoints(
     attempt = 1
     while True:
         endpoint = pool.pick()
+        endpoint.begin()
+        is_over = True
         try:
             result = await work(endpoint)
+            is_over = not goes_on
         except ServiceError as exc:
             if isinstance(exc, UpstreamError):
                 endpoint.failed()
             pause = _pause_seconds(exc, attempt, retries, context)
             if pause is None:
                 raise
-            await asyncio.sleep(pause)
-            attempt += 1
         else:
             endpoint.succeeded()
             return result
+        finally:
+            if is_over:
+                endpoint.end()
+        await asyncio.sleep(pause)
+        attempt += 1
 
 
 def _pause_seconds(error: ServiceError, attempt: int, retries: RetrySpec, context: CallContext) -> float | None:

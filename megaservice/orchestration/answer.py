@@ -30,7 +30,10 @@ def compose_answer(
         outputs: By node.
         attempts: How many its loops made, by their names.
     """
-    return {**_completion(pipeline, outputs), **attached_fields(pipeline, outputs), **_tries(pipeline, attempts)}
+    answer = _completion(pipeline, outputs)
+    if not pipeline.attached and not attempts:
+        return answer
+    return {**answer, **attached_fields(pipeline, outputs), **_tries(pipeline, attempts)}
 
 
 def answering_node(pipeline: Pipeline, outputs: Mapping[str, Output]) -> str:

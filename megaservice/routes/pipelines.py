@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from megaservice.routing import RoutingTable
 from megaservice.served import ServedPipelines
+from servicekit.asgi.connection import client_connection
 from servicekit.errors import MethodNotAllowedError, ServiceError
 from servicekit.openai.chat import ChatRequest, is_plain_request
 from servicekit.validation import check_object, parse_json_object
@@ -56,7 +57,8 @@ class PipelineLayer:
 
 
 async def _answer(table: RoutingTable, scope: Scope, receive: Receive, send: Send) -> None:
-    body = parse_json_object(await _body(receive))
+    content = _content_at_hand(scope, receive)
+    body = parse_json_object(await _content(receive) if content is None else content)
     if not is_plain_request(body):
         check_object(body, ChatRequest)
     model = body.get("model")
@@ -70,10 +72,16 @@ async def _answer(table: RoutingTable, scope: Scope, receive: Receive, send: Sen
         gateway.running -= 1
 
 
-async def _body(receive: Receive) -> bytes:
+def _content_at_hand(scope: Scope, receive: Receive) -> bytes | None:
+    """Return the body if it came with the head, as most do; None if it must be received."""
+    connection = client_connection(scope)
+    if connection is None or receive != connection.receive:  # a layer between them counts what comes
+        return None
+    return connection.take_body()
+
+
+async def _content(receive: Receive) -> bytes:
     message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        return bytes(message.get("body", b""))  # nearly every body comes as one
     parts = []
     while message["type"] == "http.request":
         parts.append(message.get("body", b""))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from collections.abc import Callable, Iterable, MutableMapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import httptools
@@ -71,6 +71,15 @@ class ClientConnection(RequestResponseCycle):
         self.on_response()
         return True
 
+    def take_body(self) -> bytes | None:
+        """Return the whole body, as `receive` would; None if it is not all there, or `receive` has more to do."""
+        if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
+            return None
+        body, self.body = self.body, b""
+        self.message_event.clear()
+        self.flow.resume_reading()
+        return body
+
     def when_gone(self, callback: Callable[[], object] | None) -> None:
         """Have a callback made when the client leaves; None takes it back."""
         self._on_gone = callback
@@ -96,15 +105,13 @@ class BatchingTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._batch = write_batch(loop)
+        #: Writes at the end of the turn.
+        self.write: Callable[[bytes], None] = partial(self._batch.write, transport)
         self.is_closing = transport.is_closing
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
-
-    def write(self, data: bytes) -> None:
-        """Write at the end of the turn."""
-        self._batch.write(self._transport, data)
 
     def close(self) -> None:
         """Write what waits, then close."""

@@ -235,7 +235,7 @@ class Connection(asyncio.Protocol):
             self._not_http(f"more than {_MOST_OVERHEAD_BYTES} bytes of headers")
         if self._parts_bytes > _MOST_BUFFERED_BYTES and not self._reading_paused:
             self._pause_reading()
-        if self._is_relayed():
+        if self.relay is not None and self._is_relayed():
             self._pacer.note_read(self)
             return
         if self.has_head or self.garbage is not None:
