@@ -15,7 +15,8 @@ from servicekit.engines.json_refusal import check_json_is_possible
 from servicekit.engines.llama_process import EmbeddedOptions, LlamaProcess
 from servicekit.engines.llama_server import LlamaServer
 from servicekit.engines.notices import NoticeMarker
-from servicekit.engines.openai_compatible import OPENAI_FIELDS, OpenAICompatibleEngine, Upstream
+from servicekit.engines.openai_compatible import OpenAICompatibleEngine, Upstream
+from servicekit.engines.request_fields import LLAMA_CPP, RequestFields
 from servicekit.errors import (
     OverloadedError,
     UpstreamBadResponseError,
@@ -26,8 +27,6 @@ from servicekit.model_profile import ModelProfile, load_profile
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.dimensions import shortened
 
-#: What llama.cpp's server understands on top of OpenAI's parameters.
-_LLAMA_FIELDS = frozenset({"cache_prompt", "grammar", "min_p", "repeat_penalty", "top_k", "typical_p"})
 #: How long a call may wait until llama.cpp takes it.
 _QUEUE_SECONDS = 60.0
 #: After a broken connection, how long to wait for the news that the process has ended.
@@ -63,6 +62,8 @@ class EmbeddedEngine:
         self._options = options or EmbeddedOptions()
         self._timeouts = timeouts or Timeouts()
         self._server = LlamaServer(path, self.model, self._options)
+        self._label = f"llama.cpp of model '{self.model}'"
+        self._fields = RequestFields(self._label, LLAMA_CPP)
         self._places = asyncio.Semaphore(self._options.max_calls)
 
     async def start(self) -> None:
@@ -95,14 +96,14 @@ class EmbeddedEngine:
             InvalidRequestError: JSON is wanted of a model that cannot write it.
             ServiceError: Whatever llama.cpp says, as in docs/errors.md.
         """
-        check_json_is_possible(self.profile, payload)
+        check_json_is_possible(self.profile, {**context.configured, **payload})
         async with self._place(context), self._running() as process:
             answer = await self._upstream(process).chat(payload, context)
         return NoticeMarker(self.profile, payload["messages"]).completion(answer)
 
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
-        check_json_is_possible(self.profile, payload)
+        check_json_is_possible(self.profile, {**context.configured, **payload})
         marker = NoticeMarker(self.profile, payload["messages"])
         async with (
             self._place(context),
@@ -136,17 +137,17 @@ class EmbeddedEngine:
         async with self._place(context), self._running() as process:
             answer = await self._upstream(process).embed(payload, context)
         is_sound = self.profile is not None and self.profile.matryoshka
-        return shortened(answer, payload.get("dimensions")) if is_sound else answer
+        return shortened(answer, {**context.configured, **payload}.get("dimensions")) if is_sound else answer
 
     def _upstream(self, process: LlamaProcess) -> OpenAICompatibleEngine:
         """Return an engine for this child; the next one has another port and key."""
         upstream = Upstream(
             model=self.model,
             base_url=process.base_url,
-            label=f"llama.cpp of model '{self.model}'",
+            label=self._label,
             api_key=process.api_key,
             timeouts=self._timeouts,
-            fields=OPENAI_FIELDS | _LLAMA_FIELDS,
+            fields=self._fields,
             # llama.cpp ties a thread to each open connection and closes idle ones without warning; a new
             # connection costs a fifth of a millisecond.
             keeps_connections=False,
@@ -162,7 +163,7 @@ class EmbeddedEngine:
                 await self._places.acquire()
         except TimeoutError as exc:
             raise OverloadedError(
-                f"llama.cpp of model '{self.model}' has {self._options.max_calls} calls to answer already.",
+                f"{self._label} has {self._options.max_calls} calls to answer already.",
                 retry_after_seconds=1,
             ) from exc
         try:

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from servicekit.context import CallContext
 from servicekit.engines.litellm_errors import error_from_litellm
-from servicekit.engines.litellm_texts import EMBEDDING_FIELDS, read_vectors, text_upstream_of
+from servicekit.engines.litellm_texts import read_vectors, text_upstream_of
 from servicekit.engines.litellm_thread import LiteLLMThread
-from servicekit.engines.openai_compatible import OPENAI_FIELDS, OpenAICompatibleEngine
+from servicekit.engines.openai_compatible import OpenAICompatibleEngine
+from servicekit.engines.request_fields import CHAT, EMBEDDINGS, LITELLM, RequestFields
 from servicekit.errors import ConfigurationError, ServiceError, UpstreamTimeoutError
 from servicekit.http.client import HttpClient, Target, Timeouts
 from servicekit.http.failures import timed_out
@@ -24,9 +25,6 @@ from servicekit.openai.chunks import ChunkReader
 from servicekit.sse import ServerSentEvent
 
 Result = TypeVar("Result")
-
-#: What LiteLLM translates for providers that have it, besides OpenAI's parameters.
-_FIELDS = OPENAI_FIELDS | {"thinking", "top_k"}
 
 
 class LiteLLMEngine:
@@ -52,7 +50,9 @@ class LiteLLMEngine:
         self._timeouts = timeouts or Timeouts()
         self._key: SecretStr | None = None
         place = deployment.base_url or deployment.provider
-        self._target = Target(f"{deployment.provider}'s model '{deployment.model}'", place)
+        label = f"{deployment.provider}'s model '{deployment.model}'"
+        self._target = Target(label, place)
+        self._fields = RequestFields(label, LITELLM)
         self._library: Any = None
 
     async def start(self) -> None:
@@ -87,7 +87,7 @@ class LiteLLMEngine:
         Raises:
             ServiceError: Whatever went wrong, as in docs/errors.md.
         """
-        answer = await self._within(self._ask(payload), "total", self._bounds(context).total_seconds)
+        answer = await self._within(self._ask(payload, context), "total", self._bounds(context).total_seconds)
         return read_completion(answer.model_dump_json(exclude_none=True).encode(), self._target, self.model)
 
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
@@ -98,7 +98,7 @@ class LiteLLMEngine:
         """
         bounds = self._bounds(context)
         ends = asyncio.get_running_loop().time() + bounds.total_seconds
-        asked = self._ask(payload, stream=True, stream_options={"include_usage": True})
+        asked = self._ask(payload, context, stream=True, stream_options={"include_usage": True})
         stream = await self._within(asked, "first-token", min(bounds.first_byte_seconds, bounds.total_seconds))
         reader = ChunkReader(self._target, self.model)
         wait, kind = bounds.first_byte_seconds, "first-token"
@@ -132,8 +132,8 @@ class LiteLLMEngine:
     async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Turn texts into vectors, where the provider does; see `Engine.embed`. Raises as `chat` does."""
         # The library's own reading of base64 depends on the provider, so it is always asked for numbers.
-        fields = {name: value for name, value in payload.items() if name in EMBEDDING_FIELDS}
-        asked = self._library.aembedding(**fields, **self._place(), encoding_format="float")
+        fields = self._fields.chosen(EMBEDDINGS, payload, context.configured)
+        asked = self._library.aembedding(**{**fields, **self._place(), "encoding_format": "float"})
         answer = await self._within(asked, "total", self._bounds(context).total_seconds)
         return read_vectors(answer.model_dump(), self._target, self.model, payload.get("encoding_format"))
 
@@ -144,8 +144,9 @@ class LiteLLMEngine:
             self._text_engine = OpenAICompatibleEngine(upstream, self._client)
         return self._text_engine
 
-    def _ask(self, payload: ChatObject, **more: Any) -> Coroutine[Any, Any, Any]:
-        fields = {name: value for name, value in payload.items() if name in _FIELDS and value is not None}
+    def _ask(self, payload: ChatObject, context: CallContext, **more: Any) -> Coroutine[Any, Any, Any]:
+        chosen = self._fields.chosen(CHAT, payload, context.configured)
+        fields = {name: value for name, value in chosen.items() if value is not None}
         call: Coroutine[Any, Any, Any] = self._library.acompletion(
             **{**fields, **more, **self._place(), "messages": payload["messages"]}
         )

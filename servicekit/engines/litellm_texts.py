@@ -7,14 +7,13 @@ from typing import Any
 from pydantic import SecretStr
 
 from servicekit.engines.openai_compatible import Upstream
+from servicekit.engines.request_fields import LITELLM, RequestFields
 from servicekit.errors import InvalidRequestError, UpstreamBadResponseError
 from servicekit.http.client import Target, Timeouts
 from servicekit.models import Deployment
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.dimensions import as_base64
 
-#: What the library translates for providers that have it, besides `input`.
-EMBEDDING_FIELDS = frozenset({"dimensions", "input", "user"})
 _OPENAI_URL = "https://api.openai.com/v1"
 _OPENAI = ("openai", "text-completion-openai")
 #: What fireworks puts before the names of its own models, as the library does.
@@ -47,11 +46,13 @@ def text_upstream_of(
     _, _, found_key, found_url = library.get_llm_provider(model=f"{provider}/{model}", api_base=deployment.base_url)
     if provider == "fireworks_ai" and not model.startswith("accounts/"):
         model = _FIREWORKS_PREFIX + model
+    label = f"{provider}'s model '{deployment.model}'"
     return Upstream(
         model=model,
         base_url=deployment.base_url or found_url or _OPENAI_URL,
-        label=f"{provider}'s model '{deployment.model}'",
+        label=label,
         api_key=key or (SecretStr(found_key) if found_key else None),
+        fields=RequestFields(label, LITELLM),
         timeouts=timeouts,
         answers_as=deployment.model,
     )

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from servicekit.context import CallContext
-from servicekit.engines.text_upstream import COMPLETION_FIELDS, EMBEDDING_FIELDS, TextUpstream
+from servicekit.engines.request_fields import CHAT, COMPLETIONS, EMBEDDINGS, RequestFields, Route
+from servicekit.engines.text_upstream import TextUpstream
 from servicekit.engines.upstream_probe import PROBE_TIMEOUTS, ProbedServer, ProbeState, model_names, probe
 from servicekit.errors import (
     InvalidRequestError,
@@ -25,17 +26,6 @@ from servicekit.model_profile import ModelProfile
 from servicekit.openai.chat import ChatObject
 from servicekit.openai.upstream import ChatUpstream
 
-#: The parameters of https://platform.openai.com/docs/api-reference/chat/create, besides model, messages and
-#: stream. OPEA's requests carry many more (`max_new_tokens`, `typical_p`, `language`, ...), which OpenAI refuses.
-OPENAI_FIELDS = frozenset(
-    {
-        *("audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs"),
-        *("max_completion_tokens", "max_tokens", "metadata", "modalities", "n", "parallel_tool_calls"),
-        *("prediction", "presence_penalty", "prompt_cache_key", "reasoning_effort", "response_format"),
-        *("safety_identifier", "seed", "service_tier", "stop", "store", "stream_options", "temperature"),
-        *("tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
-    }
-)
 _CHAT_PATH = "/chat/completions"
 
 
@@ -48,7 +38,7 @@ class Upstream:
         base_url: Up to and including `/v1`.
         label: What error messages call it.
         api_key: Sent as `Authorization: Bearer`.
-        fields: The request fields that it understands besides model, messages and stream; others are not sent.
+        fields: Chooses what of a request it is sent; None for a server of which no more is known.
         timeouts: Of each call; a request's deadline shortens the total.
         keeps_connections: Whether a connection is used for more than one call.
         is_ollama: Whether it is an Ollama, which must have pulled the model.
@@ -59,7 +49,7 @@ class Upstream:
     base_url: str
     label: str
     api_key: SecretStr | None = None
-    fields: frozenset[str] = OPENAI_FIELDS
+    fields: RequestFields | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     keeps_connections: bool = True
     is_ollama: bool = False
@@ -83,6 +73,7 @@ class OpenAICompatibleEngine:
         self.owner = urlsplit(upstream.base_url).hostname or "upstream"
         self.profile: ModelProfile | None = None
         self._upstream = upstream
+        self._fields = upstream.fields or RequestFields(upstream.label)
         self._client = client
         self._chat = ChatUpstream(client, upstream.target(_CHAT_PATH), self.model, self._explain_chat)
         self._completions = self._text_upstream("/completions", "choices")
@@ -105,7 +96,8 @@ class OpenAICompatibleEngine:
         Raises:
             ServiceError: Whatever went wrong, as in docs/errors.md.
         """
-        return await self._chat.complete(self._body(payload), self._headers(context.headers()), self._timeouts(context))
+        body, headers = self._chat_body(payload, context), self._headers(context.headers())
+        return await self._chat.complete(body, headers, self._timeouts(context))
 
     async def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`.
@@ -113,8 +105,8 @@ class OpenAICompatibleEngine:
         Raises:
             ServiceError: Whatever went wrong, also after chunks were yielded.
         """
-        headers = self._headers(context.headers())
-        stream = self._chat.stream(self._body(payload), headers, self._timeouts(context))
+        body, headers = self._chat_body(payload, context), self._headers(context.headers())
+        stream = self._chat.stream(body, headers, self._timeouts(context))
         async with aclosing(stream.batches()) as batches:
             async for batch in batches:
                 for chunk in batch.documents():
@@ -122,31 +114,29 @@ class OpenAICompatibleEngine:
 
     async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Continue a text; see `Engine.complete`. Raises as `chat` does."""
-        body = self._text_body(payload, COMPLETION_FIELDS)
+        body = self._body(COMPLETIONS, payload, context)
         return await self._completions.ask(body, self._headers(context.headers()), self._timeouts(context))
 
     async def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Continue a text, piece by piece; see `Engine.complete_stream`. Raises as `chat_stream` does."""
-        body, headers = self._text_body(payload, COMPLETION_FIELDS), self._headers(context.headers())
+        body, headers = self._body(COMPLETIONS, payload, context), self._headers(context.headers())
         async with aclosing(self._completions.stream(body, headers, self._timeouts(context))) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Turn texts into vectors; see `Engine.embed`. Raises as `chat` does."""
-        body = self._text_body(payload, EMBEDDING_FIELDS)
+        body = self._body(EMBEDDINGS, payload, context)
         return await self._embeddings.ask(body, self._headers(context.headers()), self._timeouts(context))
 
     def _text_upstream(self, path: str, items: str) -> TextUpstream:
         return TextUpstream(self._client, self._upstream.target(path), self.model, items, self._explain)
 
-    def _text_body(self, payload: ChatObject, fields: frozenset[str]) -> dict[str, Any]:
-        return {"model": self._upstream.model, **{name: value for name, value in payload.items() if name in fields}}
+    def _chat_body(self, payload: ChatObject, context: CallContext) -> dict[str, Any]:
+        return {"messages": payload["messages"], **self._body(CHAT, payload, context)}
 
-    def _body(self, payload: ChatObject) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self._upstream.model, "messages": payload["messages"]}
-        body.update((name, value) for name, value in payload.items() if name in self._upstream.fields)
-        return body
+    def _body(self, route: Route, payload: ChatObject, context: CallContext) -> dict[str, Any]:
+        return {**self._fields.chosen(route, payload, context.configured), "model": self._upstream.model}
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
         headers = {"content-type": "application/json", **more}

@@ -15,6 +15,7 @@ from servicekit.engines.litellm_engine import LiteLLMEngine
 from servicekit.engines.litellm_thread import LiteLLMThread
 from servicekit.engines.llama_process import EmbeddedOptions
 from servicekit.engines.openai_compatible import OpenAICompatibleEngine, Upstream
+from servicekit.engines.request_fields import RequestFields, configured_doubts, kind_of
 from servicekit.engines.shared import Member, SharedEngine
 from servicekit.errors import ConfigurationError, ModelNotFoundError
 from servicekit.http.client import HttpClient, Timeouts
@@ -138,6 +139,7 @@ class EngineRegistry:
             return members[0].engine
         signature = self._signature(alias)
         if signature not in self._shared:
+            _tell_doubts(name, alias, members)
             fallback = self._engine_behind(alias.fallback) if alias.fallback is not None else None
             self._shared[signature] = SharedEngine(name, members, fallback)
         return self._shared[signature]
@@ -157,15 +159,24 @@ class EngineRegistry:
         if deployment.is_of_litellm:
             return LiteLLMEngine(deployment, self._litellm, self._client, self._timeouts)
         assert deployment.openai_url is not None  # models.json's loader insists on it  # noqa: S101
+        label = f"the upstream of model '{deployment.model}'"
         upstream = Upstream(
             model=deployment.model,
             base_url=deployment.openai_url,
-            label=f"the upstream of model '{deployment.model}'",
+            label=label,
             api_key=deployment.api_key(),
+            fields=RequestFields(label, kind_of(deployment)),
             timeouts=self._timeouts,
             is_ollama=deployment.ollama_url is not None,
         )
         return OpenAICompatibleEngine(upstream, self._client)
+
+
+def _tell_doubts(name: str, alias: ModelEntry | ModelGroup, members: Sequence[Member]) -> None:
+    """Log what models.json says for a deployment and its server is known to leave out."""
+    for deployment, member in zip(alias.deployments, members, strict=True):
+        for doubt in configured_doubts(kind_of(deployment), member.parameters):
+            _log.warning("alias '%s', model '%s': %s", name, deployment.model, doubt)
 
 
 def _raise_all(failures: Sequence[BaseException]) -> None:

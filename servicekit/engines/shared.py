@@ -27,11 +27,9 @@ _log = logging.getLogger(__name__)
 #: How long a deployment that failed gets no requests, unless its `Retry-After` says otherwise.
 COOL_DOWN_SECONDS = 30.0
 _LONGEST_COOL_DOWN_SECONDS = 300.0
-#: Two names of one parameter: who says one of them wants no default of the other.
-_TOKEN_LIMITS = frozenset({"max_tokens", "max_completion_tokens"})
 
-_Ask = Callable[[Engine, ChatObject], Awaitable[ChatObject]]
-_AskStream = Callable[[Engine, ChatObject], AsyncGenerator[ChatObject]]
+_Ask = Callable[[Engine, CallContext], Awaitable[ChatObject]]
+_AskStream = Callable[[Engine, CallContext], AsyncGenerator[ChatObject]]
 
 
 class Member:
@@ -49,13 +47,6 @@ class Member:
         self.outstanding = 0
         #: Until when it gets no requests, monotonic clock.
         self.cool_until = 0.0
-
-    def completed(self, payload: ChatObject) -> ChatObject:
-        """Return the request with the default parameters."""
-        defaults = self.parameters
-        if not _TOKEN_LIMITS.isdisjoint(payload):
-            defaults = {name: value for name, value in defaults.items() if name not in _TOKEN_LIMITS}
-        return {**defaults, **payload}
 
     @contextmanager
     def call(self, context: CallContext) -> Iterator[None]:
@@ -116,45 +107,44 @@ class SharedEngine:
 
     async def chat(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Answer with a `chat.completion`; see `Engine.chat`. Raises what the last one that was tried said."""
-        return await self._first_answer(lambda engine, sent: engine.chat(sent, context), payload, context)
+        return await self._first_answer(lambda engine, own: engine.chat(payload, own), context)
 
     def chat_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Answer with `chat.completion.chunk`s; see `Engine.chat_stream`. Raises as `chat` does."""
-        return self._first_stream(lambda engine, sent: engine.chat_stream(sent, context), payload, context)
+        return self._first_stream(lambda engine, own: engine.chat_stream(payload, own), context)
 
     async def complete(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Continue a text; see `Engine.complete`. Raises as `chat` does."""
-        return await self._first_answer(lambda engine, sent: engine.complete(sent, context), payload, context)
+        return await self._first_answer(lambda engine, own: engine.complete(payload, own), context)
 
     def complete_stream(self, payload: ChatObject, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Continue a text, piece by piece; see `Engine.complete_stream`. Raises as `chat` does."""
-        return self._first_stream(lambda engine, sent: engine.complete_stream(sent, context), payload, context)
+        return self._first_stream(lambda engine, own: engine.complete_stream(payload, own), context)
 
     async def embed(self, payload: ChatObject, context: CallContext) -> ChatObject:
         """Turn texts into vectors; see `Engine.embed`. Raises as `chat` does."""
-        return await self._first_answer(lambda engine, sent: engine.embed(sent, context), payload, context)
+        return await self._first_answer(lambda engine, own: engine.embed(payload, own), context)
 
-    async def _first_answer(self, ask: _Ask, payload: ChatObject, context: CallContext) -> ChatObject:
+    async def _first_answer(self, ask: _Ask, context: CallContext) -> ChatObject:
         """Return the answer of the first one that has one."""
         failure: ServiceError | None = None
         for member in self._in_turn():
             try:
                 with member.call(context):
-                    return await ask(member.engine, member.completed(payload))
+                    return await ask(member.engine, context._replace(configured=member.parameters))
             except ServiceError as exc:
                 failure = self._passed_over(member, exc, context)
-        return await ask(self._last_resort(failure), payload)
+        return await ask(self._last_resort(failure), context)
 
-    async def _first_stream(
-        self, ask: _AskStream, payload: ChatObject, context: CallContext
-    ) -> AsyncGenerator[ChatObject]:
+    async def _first_stream(self, ask: _AskStream, context: CallContext) -> AsyncGenerator[ChatObject]:
         """Yield the stream of the first one that begins one."""
         failure: ServiceError | None = None
         for member in self._in_turn():
             has_begun = False
             try:
                 with member.call(context):
-                    async with aclosing(ask(member.engine, member.completed(payload))) as chunks:
+                    own = context._replace(configured=member.parameters)
+                    async with aclosing(ask(member.engine, own)) as chunks:
                         async for chunk in chunks:
                             has_begun = True
                             yield chunk
@@ -163,7 +153,7 @@ class SharedEngine:
                 if has_begun:
                     raise
                 failure = self._passed_over(member, exc, context)
-        async with aclosing(ask(self._last_resort(failure), payload)) as chunks:
+        async with aclosing(ask(self._last_resort(failure), context)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

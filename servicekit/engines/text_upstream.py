@@ -14,14 +14,6 @@ from servicekit.openai.answers import decode_object
 from servicekit.openai.chat import ChatObject
 from servicekit.sse import DONE, SseDecoder
 
-#: The parameters of https://platform.openai.com/docs/api-reference/completions/create and .../embeddings/create.
-COMPLETION_FIELDS = frozenset(
-    {
-        *("best_of", "echo", "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n", "presence_penalty"),
-        *("prompt", "seed", "stop", "stream_options", "suffix", "temperature", "top_p", "user"),
-    }
-)
-EMBEDDING_FIELDS = frozenset({"dimensions", "encoding_format", "input", "user"})
 #: What a server answers that does not have the route, or not for this model.
 _NOT_THERE = (404, 405, 501)
 _TOO_LONG_TEXT = "is too large to process"

@@ -20,7 +20,8 @@ _OTHERS = frozenset(
     {
         *("logprobs", "top_logprobs", "logit_bias", "tools", "tool_choice", "parallel_tool_calls", "user", "top_k"),
         *("min_p", "typical_p", "max_new_tokens", "min_tokens", "repetition_penalty", "reasoning_effort"),
-        # llama.cpp's, and Anthropic's `speed`
+        # vLLM's, llama.cpp's, and Anthropic's `speed`
+        *("chat_template_kwargs", "guided_json", "guided_regex", "repeat_penalty", "stop_token_ids"),
         *("parse_tool_calls", "reasoning_format", "speed"),
     }
 )

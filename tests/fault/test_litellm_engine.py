@@ -86,11 +86,13 @@ class Asker:
         await engine.start()
         return engine
 
-    async def chat(self, script: Script, context: CallContext = CONTEXT, **bounds: float) -> dict[str, Any]:
+    async def chat(
+        self, script: Script, context: CallContext = CONTEXT, asked: dict[str, Any] = ASKED, **bounds: float
+    ) -> dict[str, Any]:
         """Return the answer to one question."""
         async with ScriptedUpstream(script) as self.upstream:
             engine = await self.engine(self.upstream.openai_url, **bounds)
-            return await engine.chat(ASKED, context)
+            return await engine.chat(asked, context)
 
     async def stream(self, script: Script, **bounds: float) -> tuple[list[dict[str, Any]], ServiceError | None]:
         """Return the chunks of one streamed answer, and what ended it."""
@@ -127,6 +129,20 @@ async def test_chat_answers_with_the_deployments_model_and_sends_the_key(asker: 
     assert sent.headers["authorization"] == f"Bearer {KEY}"
     assert sent.json["temperature"] == 0
     assert "typical_p" not in sent.json
+
+
+async def test_configured_parameters_reach_the_provider_and_a_callers_settings_do_not_reach_the_library(
+    asker: Asker,
+) -> None:
+    """A caller could point the library elsewhere, with our key."""
+    own = {"api_base": "http://127.0.0.1:1", "extra_headers": {"x-mine": "1"}, "max_retries": 3, "min_p": 0.5}
+    given = CONTEXT._replace(configured={"min_p": 0.1, "seed": 1})
+    assert await asker.chat(answer(200, ANSWER), given, {**ASKED, **own})
+    assert asker.upstream is not None
+    (sent,) = asker.upstream.requests
+    assert (sent.json["min_p"], sent.json["seed"]) == (0.1, 1)
+    assert own.keys() & sent.json.keys() == {"min_p"}
+    assert "x-mine" not in sent.headers
 
 
 async def test_chat_stream_passes_each_piece_and_the_usage_last(asker: Asker) -> None:

@@ -61,6 +61,14 @@ async def wait_for(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_configured_parameters_of_llama_cpp_are_obeyed(start_engine: EngineFactory) -> None:
+    """Also one that no request may name: the answer has the form that models.json's `json_schema` says."""
+    engine = await start_engine()
+    configured = CONTEXT._replace(configured={"json_schema": {"const": "Ciao"}, "not_there": 1})
+    answer = await engine.chat({**HELLO, "json_schema": {"const": "No"}}, configured)
+    assert answer["choices"][0]["message"]["content"] == '"Ciao"'
+
+
 async def test_closed_engine_leaves_no_process(start_engine: EngineFactory) -> None:
     """Closing twice is harmless, and calls after it say why they fail."""
     engine = await start_engine()

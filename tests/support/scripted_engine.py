@@ -27,6 +27,8 @@ class ScriptedEngine:
         self.profile = profile
         #: Every payload that it was asked with.
         self.payloads: list[dict[str, Any]] = []
+        #: What models.json said with each of them.
+        self.configured: list[dict[str, Any]] = []
         #: Further fields of every answer, such as a `notice` or another `usage`.
         self.more: dict[str, Any] = {}
         self._answers = list(answers)
@@ -45,6 +47,7 @@ class ScriptedEngine:
         """Return the next answer."""
         assert context.request_id
         self.payloads.append(payload)
+        self.configured.append(dict(context.configured))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer

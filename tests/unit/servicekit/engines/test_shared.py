@@ -162,19 +162,14 @@ async def test_a_streams_fallback_answers() -> None:
     assert [chunk["model"] async for chunk in alias.chat_stream(ASKED, CONTEXT)] == ["spare"]
 
 
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        ({}, {"temperature": 0.2, "max_tokens": 9}),
-        ({"temperature": 1}, {"temperature": 1, "max_tokens": 9}),
-        ({"max_completion_tokens": 5}, {"temperature": 0.2, "max_completion_tokens": 5}),
-    ],
-)
-async def test_default_parameters_give_way_to_the_requests(sent: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Under either name of the token limit."""
-    one = engine("one", "Ciao")
-    await SharedEngine("alias", [Member(one, {"temperature": 0.2, "max_tokens": 9})]).chat({**ASKED, **sent}, CONTEXT)
-    assert {name: value for name, value in one.payloads[0].items() if name != "messages"} == expected
+async def test_each_deployment_is_given_its_own_parameters() -> None:
+    """Apart from the request, which stays as the caller wrote it; the fallback has others, or none."""
+    off, good, spare = engine("off", DOWN), engine("good", DOWN), engine("spare", "Ciao")
+    alias = SharedEngine("alias", [Member(off, {"top_k": 1}), Member(good, {"top_k": 2})], spare)
+    asked = {**ASKED, "top_k": 3}
+    await alias.chat(asked, CONTEXT)
+    assert [one.configured for one in (off, good, spare)] == [[{"top_k": 1}], [{"top_k": 2}], [{}]]
+    assert off.payloads == good.payloads == spare.payloads == [asked]
 
 
 async def test_it_has_a_problem_only_if_nobody_can_answer() -> None:
