@@ -139,6 +139,7 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._batch = write_batch(self.loop)
         #: The requests that are not answered yet.
         self._cycles: list[ClientConnection] = []
         #: When the last answer ended, on the loop's clock.
@@ -175,6 +176,7 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         )
         scope["extensions"] = {_EXTENSION: connection}
         self._cycles.append(connection)
+        self._count_requests(1)
         if before is None or before.response_complete:
             self._start(connection)
         else:
@@ -183,9 +185,9 @@ class ClientConnectionProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """End a request and begin the next one, if it is there already."""
-        # Answers keep the requests' order. A request's scope and its connection hold each other, which only a
-        # collection would end.
-        self._cycles.pop(0).scope["extensions"].clear()
+        answered = self._cycles.pop(0)  # answers keep the requests' order
+        answered.scope["extensions"].clear()  # they hold each other, which only a garbage collection would end
+        self._count_requests(-1)
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -215,10 +217,13 @@ class ClientConnectionProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         for connection in self._cycles:
-            if not connection.response_complete:
-                connection.disconnected = True
-                connection.lost()
+            connection.disconnected = True
+            connection.lost()
+        self._count_requests(-len(self._cycles))
         self._cycles.clear()
+
+    def _count_requests(self, change: int) -> None:
+        self._batch.requests = (self._batch.requests or 0) + change
 
     def _unset_keepalive_if_required(self) -> None:
         """Leave the timer that uvicorn would stop at every read: it looks by itself whether there is work."""

@@ -80,3 +80,22 @@ async def test_writes_of_the_next_turn_go_out_in_it() -> None:
         await asyncio.sleep(0)
     assert log == [("a", b"1"), ("a", b"2")]
     assert write_batch(asyncio.get_running_loop()) is write_batch(asyncio.get_running_loop())
+
+
+async def test_write_of_a_request_that_is_alone_does_not_wait() -> None:
+    """There is nothing to go out with it; what waits already goes first, and a connection that closes gets nothing."""
+    log, (first, second), (_, inner) = _transports("a", "b")
+    batch = write_batch(asyncio.get_running_loop())
+    batch.requests = 1
+    first.write(b"1")
+    assert log == [("a", b"1")]
+    batch.requests = 2
+    first.write(b"2")
+    batch.requests = 1
+    first.write(b"3")
+    assert log == [("a", b"1")]
+    await asyncio.sleep(0)
+    assert log == [("a", b"1"), ("a", b"23")]
+    inner.close()
+    second.write(b"never read")
+    assert len(log) == 2

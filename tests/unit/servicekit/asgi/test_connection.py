@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servicekit.asgi.connection import ClientConnectionProtocol, client_connection
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.errors import ClientGoneError
+from servicekit.write_batch import write_batch
 
 REQUEST = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n"
 
@@ -247,3 +248,31 @@ async def test_target_is_split_into_its_parts(target: bytes, path: str, raw_path
             await reader.readuntil(b"ok")
         writer.close()
     assert seen == [(path, raw_path, query)] * 2
+
+
+async def test_requests_are_counted_while_they_are_answered() -> None:
+    """Those that are answered, pipelined, and those whose client leaves: writes go out alone or together by it."""
+    counts: list[int | None] = []
+    batch = write_batch(asyncio.get_running_loop())
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        counts.append(batch.requests)
+        if scope["path"] == "/waits":
+            with suppress(ClientGoneError):
+                await until_disconnect(scope, receive, asyncio.sleep(30))
+        else:
+            await _answer(scope, receive, send)
+
+    async with _served(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + REQUEST)
+        await reader.readuntil(b"ok")
+        await reader.readuntil(b"ok")
+        assert (counts, batch.requests) == ([2, 1], 0)
+        writer.write(REQUEST.replace(b"POST /", b"POST /waits"))
+        while len(counts) < 3:  # noqa: ASYNC110 - both sides are this loop
+            await asyncio.sleep(0.01)
+        writer.close()
+        while batch.requests:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.01)
+    assert counts == [2, 1, 1]
