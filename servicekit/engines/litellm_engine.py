@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from servicekit.context import CallContext
 from servicekit.engines.litellm_errors import error_from_litellm
+from servicekit.engines.litellm_parameters import lacking_parameters
 from servicekit.engines.litellm_texts import read_vectors, text_upstream_of
 from servicekit.engines.litellm_thread import LiteLLMThread
 from servicekit.engines.openai_compatible import OpenAICompatibleEngine
@@ -50,9 +51,8 @@ class LiteLLMEngine:
         self._timeouts = timeouts or Timeouts()
         self._key: SecretStr | None = None
         place = deployment.base_url or deployment.provider
-        label = f"{deployment.provider}'s model '{deployment.model}'"
-        self._target = Target(label, place)
-        self._fields = RequestFields(label, LITELLM)
+        self._target = Target(f"{deployment.provider}'s model '{deployment.model}'", place)
+        self._fields = RequestFields(self._target.name, LITELLM)
         self._library: Any = None
 
     async def start(self) -> None:
@@ -65,6 +65,8 @@ class LiteLLMEngine:
             self._library = await self._thread.start()
         except ConfigurationError as exc:
             raise ConfigurationError(f"Model '{self.model}' of {self.owner}: {exc.problems[0]}") from exc
+        lacking = await asyncio.to_thread(lacking_parameters, self._library, self.owner, self.model)
+        self._fields = RequestFields(self._target.name, LITELLM, lacking)
         self._key = await asyncio.to_thread(self._deployment.api_key)
         if self._key is None:
             missing = await asyncio.to_thread(self._missing_variables)

@@ -91,6 +91,7 @@ _LONGEST_TOLD = 60
 
 _REMEDY = "Where it shall be sent, write it under `parameters` of the alias in compose/models.json"
 _OPEAS = f"it is OPEA's, and OpenAI-compatible servers may refuse it. {_REMEDY}"
+_LACKING = "LiteLLM says that the model does not have it"
 _IN_OPEAS_FORM = f"the request is in OPEA's form, which carries defaults that nobody asked for. {_REMEDY}"
 
 
@@ -170,10 +171,14 @@ def configured_doubts(kind: ServerKind, names: Iterable[str]) -> list[str]:
     if not kind.ignores_others:  # it uses the parameter or refuses it, and says so
         return []
     known = CHAT.fields | COMPLETIONS.fields | EMBEDDINGS.fields | kind.own | kind.configurable
-    return [f"the parameter '{name}': {kind.doubt}.{_hint(kind, name)}" for name in names if name not in known]
+    return [
+        f"the parameter '{name}' is sent, but {kind.doubt}.{_hint(kind, name)}" for name in names if name not in known
+    ]
 
 
 def _hint(kind: ServerKind, name: str) -> str:
+    if name == "max_new_tokens":
+        return " OpenAI's name of it is 'max_tokens'."
     return nearest(name, sorted(kind.own)) if kind is LLAMA_CPP else ""
 
 
@@ -183,11 +188,13 @@ class RequestFields:
     Args:
         label: What the log calls the server.
         kind: Of the server.
+        lacking: OpenAI's parameters of conversations that are known to be left out on the way to it.
     """
 
-    def __init__(self, label: str, kind: ServerKind = ANY_SERVER) -> None:
+    def __init__(self, label: str, kind: ServerKind = ANY_SERVER, lacking: frozenset[str] = frozenset()) -> None:
         self._label = label
         self._kind = kind
+        self._lacking = lacking
         #: What passes without a second look.
         self._known = {
             route: _SAID_BY_US | route.fields | (kind.own - route.foreign) for route in (CHAT, COMPLETIONS, EMBEDDINGS)
@@ -206,10 +213,12 @@ class RequestFields:
         """
         left_out = self._left_out(route, payload, configured) | _SAID_BY_US
         sent = {name: value for name, value in payload.items() if name not in left_out}
-        if not configured:
-            return sent
-        gives_way = route.foreign if _TOKEN_LIMITS.isdisjoint(sent) else route.foreign | _TOKEN_LIMITS
-        return {**{name: value for name, value in configured.items() if name not in gives_way}, **sent}
+        if configured:
+            gives_way = route.foreign if _TOKEN_LIMITS.isdisjoint(sent) else route.foreign | _TOKEN_LIMITS
+            sent = {**{name: value for name, value in configured.items() if name not in gives_way}, **sent}
+        if self._lacking and route is CHAT:
+            self._tell(sent.keys() & self._lacking, _LACKING, {})
+        return sent
 
     def _left_out(self, route: Route, payload: Mapping[str, Any], configured: Mapping[str, Any]) -> set[str]:
         """Return the request's fields that are not sent; the log says so once of each."""
@@ -237,4 +246,4 @@ class RequestFields:
             if len(self._told) < _MOST_TOLD:
                 self._told.add(name)
                 hint = _hint(self._kind, name)
-                _log.warning("%s: the field %r of a request is %s %s.%s", self._label, name, what, why, hint)
+                _log.warning("%s: the field %r of requests is %s %s.%s", self._label, name, what, why, hint)

@@ -137,7 +137,7 @@ async def test_stock_opeas_defaults_do_not_reach_the_server(
     openais = {"max_tokens", "top_p", "temperature", "frequency_penalty", "presence_penalty"}
     assert sent(upstream).keys() == openais | {"repetition_penalty"}
     assert sent(upstream)["repetition_penalty"] == 1.2
-    told = [record.getMessage() for record in caplog.records if "of a request" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "of requests is not sent" in record.getMessage()]
     assert len(told) == 5  # id, language, max_new_tokens, typical_p; top_k
     assert all("big" in line and "write it under `parameters`" in line for line in told)
 
@@ -160,5 +160,5 @@ async def test_a_parameter_that_ollama_leaves_out_is_told_at_start(
     async with llm_with(tmp_path, small=at(upstream, "ollama", parameters={"num_ctx": 8192})) as url:
         (line,) = [record.getMessage() for record in caplog.records if "num_ctx" in record.getMessage()]
         await ask(url, messages=MESSAGES)
-    assert line.startswith("alias 'small', model 'big': the parameter 'num_ctx': Ollama's OpenAI API is not known to")
+    assert line.startswith("alias 'small', model 'big': the parameter 'num_ctx' is sent, but Ollama's OpenAI API is")
     assert sent(upstream) == {"num_ctx": 8192}

@@ -145,6 +145,20 @@ async def test_configured_parameters_reach_the_provider_and_a_callers_settings_d
     assert "x-mine" not in sent.headers
 
 
+async def test_a_parameter_that_the_library_leaves_out_is_told(
+    thread: LiteLLMThread, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mistral has no frequency_penalty; what it has under another name is no reason for a warning."""
+    monkeypatch.setenv("LOOPBACK_KEY", KEY)
+    asker = Asker(thread, "mistral")
+    await asker.chat(answer(200, ANSWER), CONTEXT._replace(configured={"frequency_penalty": 0.5, "seed": 7}))
+    assert asker.upstream is not None
+    sent = asker.upstream.requests[0].json
+    assert ("frequency_penalty" in sent, sent["random_seed"]) == (False, 7)
+    told = [record.getMessage() for record in caplog.records if "LiteLLM says" in record.getMessage()]
+    assert [line for line in told if "'frequency_penalty' of requests is not sent" in line] == told != []
+
+
 async def test_chat_stream_passes_each_piece_and_the_usage_last(asker: Asker) -> None:
     """The first chunk carries the role, the last one the usage."""
     chunks, failure = await asker.stream(openai_stream(["Ci", "ao", "!"]))

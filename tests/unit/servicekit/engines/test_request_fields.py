@@ -112,8 +112,8 @@ def test_what_is_left_out_is_told_once_with_the_remedy(caplog: pytest.LogCapture
     for _ in range(2):
         fields.chosen(CHAT, {"repetition_penalty": 1.1, "repeat_last_n": 2, "a\nb": 1}, {"repeat_last_n": 1})
     assert [record.getMessage() for record in caplog.records] == [
-        "the server: the field 'a\\nb' of a request is not sent: llama.cpp has no such parameter for requests.",
-        "the server: the field 'repetition_penalty' of a request is not sent: llama.cpp has no such parameter for "
+        "the server: the field 'a\\nb' of requests is not sent: llama.cpp has no such parameter for requests.",
+        "the server: the field 'repetition_penalty' of requests is not sent: llama.cpp has no such parameter for "
         "requests. Did you mean 'repeat_penalty'?",
     ]
 
@@ -125,7 +125,7 @@ def test_what_is_left_out_is_told_once_with_the_remedy(caplog: pytest.LogCapture
         ("openai", {"top_k": 1}, "not sent: OpenAI's API is not known to have it"),
         ("ollama", {"top_k": 1}, "sent, but Ollama's OpenAI API is not known to have it"),
         ("litellm", {"min_p": 1}, "not sent: LiteLLM's providers get"),
-        ("litellm", {"language": "auto", "text": "x", "top_k": 1}, "'top_k' of a request is not sent: the request is"),
+        ("litellm", {"language": "auto", "text": "x", "top_k": 1}, "'top_k' of requests is not sent: the request is"),
     ],
 )
 def test_the_log_says_why_a_field_is_not_sent(
@@ -135,6 +135,20 @@ def test_the_log_says_why_a_field_is_not_sent(
     chosen(KINDS[kind], payload)
     assert words in caplog.text
     assert "`parameters` of the alias in compose/models.json" in caplog.text or "Modelfile" in caplog.text
+
+
+@pytest.mark.parametrize("configured", [{}, {"frequency_penalty": 1}], ids=["asked", "configured"])
+def test_a_parameter_that_is_left_out_on_the_way_is_told(
+    configured: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """LiteLLM leaves out what a provider does not have, whoever wrote it."""
+    fields = RequestFields("the server", LITELLM, frozenset({"frequency_penalty"}))
+    fields.chosen(CHAT, {} if configured else {"frequency_penalty": 1}, configured)
+    (record,) = caplog.records
+    assert (
+        "'frequency_penalty' of requests is not sent: LiteLLM says that the model does not have it"
+        in record.getMessage()
+    )
 
 
 def test_the_log_is_not_filled_by_names_that_callers_invent(caplog: pytest.LogCaptureFixture) -> None:
