@@ -27,10 +27,10 @@ EXIT_CONFIGURATION = 2
 
 #: Longer than our HTTP client keeps idle connections, so that it is never the server that closes them.
 _KEEP_ALIVE_SECONDS = 75
-#: So many new objects are looked at at once, which takes less than a millisecond; a stream makes some 200 that live as
-#: long as it does. The objects of requests that are answered at once come and go below this number: at 500, looking at
-#: them took a twelfth of the time. What survives is looked at again after so many times, or when all is quiet.
-_YOUNG_OBJECTS, _YOUNG_COLLECTIONS, _OLD_COLLECTIONS = 2000, 1000, 10
+#: So many new objects are looked at at once, which takes 1 to 2 ms; a stream makes some 200 that live as long
+#: as it does. The objects of requests that are answered at once come and go below this number: at 500, looking at them
+#: took a twelfth of the time. What survives is looked at again after so many times, or when all is quiet.
+_YOUNG_OBJECTS, _YOUNG_COLLECTIONS, _OLD_COLLECTIONS = 5000, 400, 10
 #: Collections of young objects after which a pause is used, and how often it is looked for one, in ticks of 0.1 s.
 _PAUSE_COLLECTIONS = 20
 _PAUSE_TICKS = 10

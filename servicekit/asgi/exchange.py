@@ -91,7 +91,7 @@ class ExchangeMiddleware:
             return
         exchange = scope[_SCOPE_KEY] = Exchange(dict(scope["headers"]), send)
         token = current_request_id.set(exchange.context.request_id)
-        self._metrics.begin()
+        self._metrics.begin(exchange.started)
         try:
             await self._app(scope, receive, exchange.send)
         finally:
@@ -106,7 +106,7 @@ class ExchangeMiddleware:
         handler = getattr(scope.get("route"), "path", None) or "unknown"
         status = exchange.status if exchange.is_complete else _CLIENT_LEFT
         first_seconds = (exchange.first_byte or now) - exchange.started
-        self._metrics.end(scope["method"], handler, status, now - exchange.started, first_seconds)
+        self._metrics.end(scope["method"], handler, status, now - exchange.started, first_seconds, now)
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> str:

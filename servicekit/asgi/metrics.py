@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from statistics import fmean, quantiles
-from time import monotonic
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -66,13 +65,25 @@ class HttpMetrics:
         self._routes: dict[str, _Route] = {}
         self._answers: dict[tuple[str, str, int], _Answers] = {}
 
-    def begin(self) -> None:
-        """Count a request that came in."""
-        self._in_flight.add(1, monotonic())
+    def begin(self, now: float) -> None:
+        """Count a request that came in.
 
-    def end(self, method: str, handler: str, status: int, seconds: float, first_seconds: float) -> None:
-        """Count a request that ended; status 499 if its client left."""
-        now = monotonic()
+        Args:
+            now: The monotonic clock.
+        """
+        self._in_flight.add(1, now)
+
+    def end(self, method: str, handler: str, status: int, seconds: float, first_seconds: float, now: float) -> None:
+        """Count a request that ended; status 499 if its client left.
+
+        Args:
+            method: The request's.
+            handler: The path of its route.
+            status: The answer's.
+            seconds: Until the answer's end.
+            first_seconds: Until its first byte.
+            now: The monotonic clock.
+        """
         self._in_flight.add(-1, now)
         answers = self._answers.get((method, handler, status)) or self._add_answers(method, handler, status)
         answers.seconds.add(seconds, now)

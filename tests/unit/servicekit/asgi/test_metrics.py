@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 from servicekit.asgi.metrics import HttpMetrics
 
 
@@ -10,12 +12,12 @@ async def test_registry_is_right_at_every_moment() -> None:
     metrics = HttpMetrics()
     value = metrics.registry.get_sample_value
     for _ in range(3):
-        metrics.begin()
+        metrics.begin(monotonic())
     assert value("http_requests_in_flight") == 3
-    metrics.end("POST", "/chat", 200, 0.5, 0.25)
-    metrics.end("POST", "/chat", 499, 2.0, 1.0)
+    metrics.end("POST", "/chat", 200, 0.5, 0.25, monotonic())
+    metrics.end("POST", "/chat", 499, 2.0, 1.0, monotonic())
     assert value("http_requests_in_flight") == 1
-    metrics.end("GET", "/health", 200, 0.004, 0.004)
+    metrics.end("GET", "/health", 200, 0.004, 0.004, monotonic())
     for method, handler, status in (("POST", "/chat", "200"), ("POST", "/chat", "499"), ("GET", "/health", "200")):
         assert value("http_requests_total", {"method": method, "handler": handler, "status": status}) == 1
     assert value("http_requests_in_flight") == 0

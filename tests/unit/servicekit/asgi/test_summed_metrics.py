@@ -25,12 +25,13 @@ print(os.getpid())
 
 _ASYNC_PROCESS = """
 import asyncio, os, sys
+from time import monotonic
 from servicekit.asgi.metrics import HttpMetrics
 async def answer():
     metrics = HttpMetrics()
     for _ in range(int(sys.argv[1])):
-        metrics.begin()
-        metrics.end("GET", "/a", 200, 0.5, 0.5)
+        metrics.begin(monotonic())
+        metrics.end("GET", "/a", 200, 0.5, 0.5, monotonic())
 asyncio.run(answer())
 print(os.getpid())
 """
