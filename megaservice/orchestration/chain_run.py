@@ -22,6 +22,9 @@ from servicekit.errors import ServiceError
 from servicekit.http.response import Sink
 from servicekit.sse import DONE_EVENT
 
+# Looking up an enumeration's member takes as long as what is done with it.
+_RUNNING, _SUCCEEDED, _SKIPPED = NodeStatus.RUNNING, NodeStatus.SUCCEEDED, NodeStatus.SKIPPED
+
 
 class ChainRun:
     """Runs one request through a plain chain, once: either `finish`, or `start_stream` and then `events`.
@@ -149,7 +152,7 @@ class ChainRun:
             ServiceError: It failed and is hard.
         """
         client = self._setup.clients[name]
-        self._statuses[name] = NodeStatus.RUNNING
+        self._statuses[name] = _RUNNING
         try:
             output = await client.call(self._call_of(name))
         except ServiceError as exc:
@@ -163,7 +166,7 @@ class ChainRun:
 
     def _succeed(self, name: str, output: Output) -> None:
         self._outputs[name] = output
-        self._statuses[name] = NodeStatus.SUCCEEDED
+        self._statuses[name] = _SUCCEEDED
         if not self._pipeline.dag.downstreams(name):
             return  # nobody asks for its text
         text = self._setup.clients[name].text_of(output)
@@ -182,6 +185,6 @@ class ChainRun:
         statuses = {}
         for name in self._pipeline.dag.order:
             # What was asked and has not ended was cancelled; what was not asked has no edge that is there.
-            status = self._statuses.get(name, NodeStatus.SKIPPED)
+            status = self._statuses.get(name, _SKIPPED)
             statuses[name] = status if status in SETTLED else NodeStatus.CANCELLED
         self._observer.ended(statuses)

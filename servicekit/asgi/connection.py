@@ -35,6 +35,8 @@ class ClientConnection(RequestResponseCycle):
 
     #: Whether the client closed the connection before the answer's end.
     is_gone = False
+    #: In which the request is answered; None until that begins.
+    task: asyncio.Task[None] | None = None
     _on_gone: Callable[[], object] | None = None
 
     def write_part(self, body: bytes) -> bool:
@@ -193,7 +195,7 @@ class ClientConnectionProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start(self.pipeline.pop()[0])
+            self._start(cast("ClientConnection", self.pipeline.pop()[0]))
             return
         self._answered_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
@@ -228,8 +230,8 @@ class ClientConnectionProtocol(HttpToolsProtocol):
     def _unset_keepalive_if_required(self) -> None:
         """Leave the timer that uvicorn would stop at every read: it looks by itself whether there is work."""
 
-    def _start(self, connection: RequestResponseCycle) -> None:
-        task = self.loop.create_task(connection.run_asgi(self.app))
+    def _start(self, connection: ClientConnection) -> None:
+        task = connection.task = self.loop.create_task(connection.run_asgi(self.app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 

@@ -19,7 +19,7 @@ def until_disconnect(
 ) -> Coroutine[Any, Any, ResultType]:
     """Return what awaits `work`, and cancels it when the client closes the connection first.
 
-    Call it only after the request's body was read to its end.
+    Call it only after the request's body was read to its end, and await it in the request's own task.
 
     Raises:
         ClientGoneError: The client left; `work` has been cancelled and has ended.
@@ -35,8 +35,8 @@ async def _told(connection: ClientConnection, work: Coroutine[Any, Any, ResultTy
     if connection.is_gone:
         work.close()
         raise ClientGoneError
-    task = asyncio.current_task()
-    assert task is not None  # a coroutine that runs has one  # noqa: S101
+    task = connection.task
+    assert task is not None  # this runs in it  # noqa: S101
     connection.when_gone(task.cancel)
     try:
         return await work

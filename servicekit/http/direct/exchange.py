@@ -74,7 +74,7 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
 
     async def __aenter__(self) -> DirectResponse:
         head, closes = self._route.writer.head(self._method, self._headers, self._body, self._target)
-        started = asyncio.get_running_loop().time()
+        started = self._route.origin.loop.time()
         deadline = started + min(self._timeouts.first_byte_seconds, self._timeouts.total_seconds)
         used = self._route.origin.take_idle(started)
         connection = used or await self._connect(started, deadline)

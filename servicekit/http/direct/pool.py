@@ -20,12 +20,15 @@ _MOST_HANDSHAKES = 64
 
 
 class Origin:
-    """One host and port, and the connections to it.
+    """One host and port, and the connections to it; made on the event loop that they live in.
 
     Args:
         host: A name or an IP address.
         port: The TCP port.
         keep_alive_seconds: How long a connection may idle.
+
+    Attributes:
+        loop: That event loop. Asking for the running one takes a system call, for each request.
     """
 
     __slots__ = (
@@ -37,9 +40,11 @@ class Origin:
         "_keep_alive_seconds",
         "_resolver",
         "_sweep",
+        "loop",
     )
 
     def __init__(self, host: str, port: int, keep_alive_seconds: float) -> None:
+        self.loop = asyncio.get_running_loop()
         self._resolver = Resolver(host, port)
         self._keep_alive_seconds = keep_alive_seconds
         self._connections: set[Connection] = set()
@@ -87,7 +92,7 @@ class Origin:
         """
         self._connecting_count += 1
         try:
-            connection = await self._new_connection(asyncio.get_running_loop())
+            connection = await self._new_connection(self.loop)
         except OSError:
             self._resolver.forget()
             raise
