@@ -66,8 +66,12 @@ class ClientConnection(RequestResponseCycle):
             return False
         if not self.keep_alive or _CLOSE in self.scope["headers"] or self.scope["method"] == "HEAD":
             return False
-        fields = b"".join([b"%b: %b\r\n" % field for field in (*self.default_headers, *headers)])
-        self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (_STATUS_LINE, fields, len(body), body))
+        head = _STATUS_LINE
+        for name, value in self.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        for name, value in headers:
+            head += b"%b: %b\r\n" % (name, value)
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.response_started = self.response_complete = True
         self.message_event.set()
         self.on_response()

@@ -262,11 +262,6 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------ what the parser calls
 
-    def on_message_begin(self) -> None:
-        """Refuse a second answer to one request; what raises here reaches `data_received` as a parser's error."""
-        if self.is_complete:
-            raise ValueError("more than one answer")
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are dropped, as RFC 9110, section 6.5.1 allows."""
         if not self.has_head:
@@ -274,7 +269,13 @@ class Connection(asyncio.Protocol):
             self.headers[known] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
-        """Take the head as the answer's, unless it is an informational one (RFC 9110, section 15.2)."""
+        """Take the head as the answer's, unless it is an informational one (RFC 9110, section 15.2).
+
+        Raises:
+            ValueError: It is a second answer to one request; `data_received` sees a parser's error.
+        """
+        if self.is_complete:
+            raise ValueError("more than one answer")
         parser = self._parser
         self.status = parser.get_status_code()
         self._overhead_bytes = 0
