@@ -49,6 +49,8 @@ class SseDecoder:
         Raises:
             UpstreamBadResponseError: An event grew beyond `max_event_bytes`.
         """
+        if self._at_start and chunk and chunk[0] != _BYTE_ORDER_MARK[0] and not self._buffer:
+            self._at_start = False
         if self.is_between_events and _is_whole(chunk):
             return [event for block in chunk[:-2].split(b"\n\n") if (event := _parse_block(block)) is not None]
         self._buffer += self._with_line_feeds(chunk)

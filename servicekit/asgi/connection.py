@@ -39,6 +39,33 @@ class ClientConnection(RequestResponseCycle):
     task: asyncio.Task[None] | None = None
     _on_gone: Callable[[], object] | None = None
 
+    def begin_stream(self, headers: Iterable[tuple[bytes, bytes]], first: bytes) -> bool:
+        """Write the head of a 200 in parts, and its first part, as two calls of uvicorn's `send` would.
+
+        Args:
+            headers: Without framing; names in lower case, names and values checked.
+            first: Not empty.
+
+        Returns:
+            False if nothing was written: `send` must be awaited, since there is more to decide than usual.
+        """
+        if not self._is_usual():
+            return False
+        head = b"%btransfer-encoding: chunked\r\n\r\n" % self._head(headers)
+        self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first))
+        self.response_started = self.chunked_encoding = True
+        return True
+
+    def end_stream(self) -> bool:
+        """Write the end of an answer in parts; return False if nothing was written, and `send` must be awaited."""
+        if not self.chunked_encoding or not self.keep_alive or self.response_complete:
+            return False
+        if self.disconnected or self.flow.write_paused:
+            return False
+        self.transport.write(b"0\r\n\r\n")
+        self._complete()
+        return True
+
     def write_part(self, body: bytes) -> bool:
         """Write a part of an answer that has begun, as uvicorn's `send` would, without its way through ASGI.
 
@@ -62,19 +89,11 @@ class ClientConnection(RequestResponseCycle):
         Returns:
             False if nothing was written: `send` must be awaited, since there is more to decide than usual.
         """
-        if self.response_started or self.disconnected or self.flow.write_paused:
+        if not self._is_usual():
             return False
-        if not self.keep_alive or _CLOSE in self.scope["headers"] or self.scope["method"] == "HEAD":
-            return False
-        head = _STATUS_LINE
-        for name, value in self.default_headers:
-            head += b"%b: %b\r\n" % (name, value)
-        for name, value in headers:
-            head += b"%b: %b\r\n" % (name, value)
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self.response_started = self.response_complete = True
-        self.message_event.set()
-        self.on_response()
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (self._head(headers), len(body), body))
+        self.response_started = True
+        self._complete()
         return True
 
     def take_body(self) -> bytes | None:
@@ -97,6 +116,26 @@ class ClientConnection(RequestResponseCycle):
         self.is_gone = True
         if self._on_gone is not None:
             self._on_gone()
+
+    def _is_usual(self) -> bool:
+        """Whether an answer may begin now, with a body, on a connection that stays."""
+        if self.response_started or self.disconnected or self.flow.write_paused:
+            return False
+        return self.keep_alive and _CLOSE not in self.scope["headers"] and self.scope["method"] != "HEAD"
+
+    def _head(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the beginning of a 200's head; the framing and an empty line follow."""
+        head = _STATUS_LINE
+        for name, value in self.default_headers:
+            head += b"%b: %b\r\n" % (name, value)
+        for name, value in headers:
+            head += b"%b: %b\r\n" % (name, value)
+        return head
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        self.on_response()
 
 
 def client_connection(scope: MutableMapping[str, Any]) -> ClientConnection | None:

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.disconnect import until_disconnect
 from servicekit.asgi.errors import ClientGoneError, as_service_error
+from servicekit.asgi.exchange import unlayered_exchange
 from servicekit.asgi.json_answer import encoded_headers
 from servicekit.errors import ServiceError, UpstreamBadResponseError
 from servicekit.sse import encode_event
@@ -116,13 +117,15 @@ class EventStreamResponse(Response):
             ClientGoneError: The client left or stopped reading; the events' generator has been closed.
         """
         try:
-            await until_disconnect(scope, receive, self._send_all(client_connection(scope), send))
+            await until_disconnect(scope, receive, self._send_all(scope, send))
         finally:
             await self._events.aclose()
 
-    async def _send_all(self, connection: ClientConnection | None, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await self._send_part(connection, send, self._first_events)
+    async def _send_all(self, scope: Scope, send: Send) -> None:
+        connection, exchange = client_connection(scope), unlayered_exchange(scope, send)
+        if not (connection and exchange and exchange.has_begun(connection, self.raw_headers, self._first_events)):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await self._send_part(connection, send, self._first_events)
         relay = getattr(self._events, "relay_to", None)
         if connection is not None and relay is not None:
             relay(connection.write_part)
@@ -137,7 +140,8 @@ class EventStreamResponse(Response):
             raise
         except Exception as exc:  # the outer border of the stream: the status is out  # noqa: BLE001
             await self._send_part(connection, send, error_event(as_service_error(exc), self._error_name))
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if not (connection and exchange and exchange.has_ended(connection)):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_part(self, connection: ClientConnection | None, send: Send, body: bytes) -> None:
         if connection is not None and connection.write_part(body):

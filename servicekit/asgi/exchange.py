@@ -58,6 +58,18 @@ class Exchange:
         if kind == "http.response.body" and not message.get("more_body", False):
             self.is_complete = True
 
+    def has_begun(self, connection: ClientConnection, headers: Iterable[tuple[bytes, bytes]], first: bytes) -> bool:
+        """Begin a streamed 200 past ASGI; return False if that cannot be, see `ClientConnection.begin_stream`."""
+        if not connection.begin_stream((*headers, self._id_header), first):
+            return False
+        self.status, self.first_byte = 200, time.monotonic()
+        return True
+
+    def has_ended(self, connection: ClientConnection) -> bool:
+        """End a streamed answer past ASGI; return False if that cannot be, see `ClientConnection.end_stream`."""
+        self.is_complete = self.is_complete or connection.end_stream()
+        return self.is_complete
+
     def has_written(self, connection: ClientConnection, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
         """Write a whole 200 past ASGI; return False if that cannot be, see `ClientConnection.write_answer`."""
         if not connection.write_answer((*headers, self._id_header), body):
@@ -70,6 +82,12 @@ def exchange_of(scope: Scope) -> Exchange:
     """Return the exchange that a request belongs to."""
     exchange: Exchange = scope[_SCOPE_KEY]
     return exchange
+
+
+def unlayered_exchange(scope: Scope, send: Send) -> Exchange | None:
+    """Return the exchange of a request, None if a layer between it and here, such as CORS, has a say in the answer."""
+    exchange: Exchange | None = scope.get(_SCOPE_KEY)
+    return exchange if exchange is not None and send == exchange.send else None
 
 
 def call_context(scope: Scope) -> CallContext:

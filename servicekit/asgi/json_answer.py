@@ -9,7 +9,7 @@ import orjson
 from starlette.types import Scope, Send
 
 from servicekit.asgi.connection import client_connection
-from servicekit.asgi.exchange import exchange_of
+from servicekit.asgi.exchange import unlayered_exchange
 
 _CONTENT_TYPE = (b"content-type", b"application/json")
 
@@ -25,8 +25,8 @@ async def answer_json(
         document: What is sent.
         headers: Further headers of the answer, names in lower case.
     """
-    connection, exchange = client_connection(scope), exchange_of(scope)
-    if connection is not None and send == exchange.send:  # a layer between them, such as CORS, has headers to add
+    connection, exchange = client_connection(scope), unlayered_exchange(scope, send)
+    if connection is not None and exchange is not None:
         fields = [_CONTENT_TYPE, *encoded_headers(headers)]
         if exchange.has_written(connection, fields, orjson.dumps(document)):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 
@@ -24,7 +24,7 @@ _LARGE_BODY_BYTES = 1024 * 1024
 class AiohttpResponse(UpstreamResponse):
     """An answer that aiohttp reads."""
 
-    __slots__ = ("_response", "_started", "_timeouts")
+    __slots__ = ("_has_begun", "_response", "_started", "_timeouts")
 
     def __init__(
         self, response: aiohttp.ClientResponse, target: Target, timeouts: Timeouts, started: float, limit_bytes: int
@@ -34,26 +34,26 @@ class AiohttpResponse(UpstreamResponse):
         self._response = response
         self._timeouts = timeouts
         self._started = started
+        self._has_begun = False
 
-    async def iter_bytes(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives, see the base class."""
-        content = self._response.content
-        kind, seconds = "first-token", self._timeouts.first_byte_seconds - (time.monotonic() - self._started)
-        while True:
-            left = self._timeouts.total_seconds - (time.monotonic() - self._started)
-            if left < seconds:
-                kind, seconds = "total", left
-            try:
-                async with asyncio.timeout(max(0.0, seconds)):
-                    chunk = await content.readany()
-            except TimeoutError as exc:
-                raise failures.timed_out(self._target, kind, self._timeouts) from exc
-            except aiohttp.ClientError as exc:
-                raise failures.cut(self._target) from exc
-            if not chunk:
-                return
-            yield chunk
+    async def next_part(self) -> bytes:
+        """Return what arrived since the last time, see the base class."""
+        passed = time.monotonic() - self._started
+        if self._has_begun:
             kind, seconds = "idle", self._timeouts.idle_seconds
+        else:
+            kind, seconds = "first-token", self._timeouts.first_byte_seconds - passed
+        if self._timeouts.total_seconds - passed < seconds:
+            kind, seconds = "total", self._timeouts.total_seconds - passed
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                part = await self._response.content.readany()
+        except TimeoutError as exc:
+            raise failures.timed_out(self._target, kind, self._timeouts) from exc
+        except aiohttp.ClientError as exc:
+            raise failures.cut(self._target) from exc
+        self._has_begun = True
+        return part
 
     async def drain(self) -> None:
         """Wait briefly for the end of the body, see the base class."""

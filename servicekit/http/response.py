@@ -47,9 +47,14 @@ class UpstreamResponse(ABC):
             parts.append(part)
         return b"".join(parts)
 
+    async def iter_bytes(self) -> AsyncGenerator[bytes]:
+        """Yield the body as it arrives, one item per read; raises as `next_part` does."""
+        while part := await self.next_part():
+            yield part
+
     @abstractmethod
-    def iter_bytes(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives, one item per read.
+    async def next_part(self) -> bytes:
+        """Return what arrived of the body since the last time, waiting for it if need be; b"" at its end.
 
         Raises:
             UpstreamTimeoutError: The first-byte, idle or total time-out ran out.

@@ -21,6 +21,8 @@ from servicekit.secret_mask import known_secrets
 
 #: The fields of an answer that needs no change, in our order.
 _PLAIN_ANSWER = ("id", "object", "created", "model", "choices", "usage")
+_PLAIN_CHUNK = ("id", "object", "created", "model", "choices")
+_PLAIN_DELTAS = frozenset({("role", "content"), ("content",), ()})
 _PLAIN_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
@@ -67,6 +69,22 @@ def _is_plain_answer(document: Any) -> TypeGuard[ChatObject]:  # noqa: ANN401 - 
     if type(message) is not dict or tuple(message) != ("role", "content") or not document["id"]:
         return False
     return type(message["content"]) is str and message["content"] != "" and type(choice["finish_reason"]) is str
+
+
+def is_plain_chunk(document: Any) -> TypeGuard[ChatObject]:  # noqa: ANN401 - any JSON
+    """Return whether a chunk is one choice's piece of text in just our form, or its end; nearly all are."""
+    if type(document) is not dict or tuple(document) != _PLAIN_CHUNK or document["object"] != "chat.completion.chunk":
+        return False
+    choices = document["choices"]
+    if type(choices) is not list or len(choices) != 1:
+        return False
+    choice = choices[0]
+    if type(choice) is not dict or tuple(choice) != ("index", "delta", "finish_reason") or choice["index"] != 0:
+        return False
+    delta, reason = choice["delta"], choice["finish_reason"]
+    if type(delta) is not dict or tuple(delta) not in _PLAIN_DELTAS or not (reason is None or type(reason) is str):
+        return False
+    return type(delta.get("content", "")) is str and type(delta.get("role", "")) is str
 
 
 def decode_object(data: bytes, target: Target) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from servicekit.openai.answers import (
     answer_head,
     choices_of,
     has_substance,
+    is_plain_chunk,
     own_fields,
     parsed,
     shown,
@@ -94,10 +95,11 @@ class ChunkReader:
         if event.event == "error":
             raise error_from_complaint(read_complaint(data), None, self._target)
         decoded = parsed(data, self._target)
+        if is_plain_chunk(decoded):
+            self._learn_form(decoded, data)
+            return self._pass_on_plain(decoded)
         document = uncomplaining(decoded, data, self._target)
-        if self._state.has_said and self._forms_left and self.plain_form is None and self._head is not None:
-            self._forms_left -= 1
-            self.plain_form = learn_plain_form(document, data, self._head)
+        self._learn_form(document, data)
         self._usage = usage_of(document) or self._usage
         choices = choices_of(document)
         if choices is None:
@@ -122,20 +124,42 @@ class ChunkReader:
             chunks.append({**self._head, "choices": [], "usage": self._usage})
         return chunks
 
+    def _learn_form(self, document: ChatObject, data: bytes) -> None:
+        if self.plain_form is None and self._forms_left and self._state.has_said and self._head is not None:
+            self._forms_left -= 1
+            self.plain_form = learn_plain_form(document, data, self._head)
+
+    def _pass_on_plain(self, document: ChatObject) -> list[ChatObject]:
+        """Pass on a plain chunk, which needs no change if it begins as all of its stream do."""
+        choices = document["choices"]
+        if self._head is None or not self._head.items() <= document.items():
+            return self._pass_on(document, choices)
+        choice = choices[0]
+        return self._released(document, choice["finish_reason"], says=bool(choice["delta"].get("content")))
+
     def _pass_on(self, document: dict[str, Any], choices: list[dict[str, Any]]) -> list[ChatObject]:
         if self._head is None:
             self._state.has_begun = True
             self._head = answer_head(document, "chat.completion.chunk", self._model)
             for choice in choices:
                 choice["delta"] = {"role": "assistant", **_delta(choice)}
-        for choice in choices:
-            self._state.finish_reason = choice.get("finish_reason") or self._state.finish_reason
-            self._state.has_said = self._state.has_said or has_substance(_delta(choice))
+        reasons = [choice["finish_reason"] for choice in choices if choice.get("finish_reason")]
+        says = any(has_substance(_delta(choice)) for choice in choices)
         written = [_stream_choice(choice) for choice in choices]
         chunk = {**self._head, "choices": written, **own_fields(document)}
+        return self._released(chunk, reasons[-1] if reasons else None, says=says)
+
+    def _released(self, chunk: ChatObject, finish_reason: str | None, *, says: bool) -> list[ChatObject]:
+        """Return what goes on with a chunk: nothing until one says something, then all that was held back."""
+        state = self._state
+        if finish_reason:
+            state.finish_reason = finish_reason
+        if state.has_said:
+            return [chunk]
         self._held.append(chunk)
-        if not self._state.has_said:
+        if not says:
             return []
+        state.has_said = True
         chunks, self._held = self._held, []
         return chunks
 

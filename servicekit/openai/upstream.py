@@ -7,7 +7,7 @@ microservice).
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import orjson
@@ -124,33 +124,25 @@ class ChatStream:
         Raises:
             ServiceError: Any failure before or within the stream; a stream that just stops, or says nothing, is one.
         """
+        decoder, reader = self._decoder, self._reader
+        is_relayed = False
         try:
             async with self._block as response:
                 await self._check(response)
-                async with aclosing(self._read(response)) as batches:
-                    async for batch in batches:
-                        yield batch
-                await response.drain()
-        finally:
-            self._relay = None  # it holds whoever holds this stream
-
-    async def _read(self, response: UpstreamResponse) -> AsyncGenerator[ParsedChunks | PlainChunks]:
-        decoder, reader = self._decoder, self._reader
-        is_relayed = False
-        async with aclosing(response.iter_bytes()) as reads:
-            async for data in reads:
-                if (text := self._plain_text(data)) is not None:
+                while not reader.done and (data := await response.next_part()):
+                    if (text := self._plain_text(data)) is None:
+                        for chunks in _checked(decoder.feed(data), reader):
+                            yield chunks
+                        continue
                     yield PlainChunks(data, text)
                     if self._relay is not None and not is_relayed:
                         is_relayed = True
                         response.relay_to(self._relayed(*self._relay))
-                    continue
-                for chunks in _checked(decoder.feed(data), reader):
-                    yield chunks
-                if reader.done:
-                    break
-        if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
-            yield ParsedChunks(rest)
+                if rest := reader.end(was_cut=decoder.has_partial_event and not reader.done):
+                    yield ParsedChunks(rest)
+                await response.drain()
+        finally:
+            self._relay = None  # it holds whoever holds this stream
 
     def _plain_text(self, data: bytes) -> str | None:
         """Return the text of a read that adds text and nothing else; None of any other."""

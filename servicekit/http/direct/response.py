@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import Coroutine, Iterator
 
 from servicekit.errors import ServiceError
 from servicekit.http import failures
@@ -23,7 +23,7 @@ class DirectResponse(UpstreamResponse):
         limit_bytes: Bodies read whole may not be larger.
     """
 
-    __slots__ = ("_connection", "_has_begun", "_loop", "_started", "_timeouts")
+    __slots__ = ("_connection", "_decoder", "_has_begun", "_loop", "_pieces", "_started", "_timeouts")
 
     def __init__(
         self, connection: Connection, target: Target, timeouts: Timeouts, started: float, limit_bytes: int
@@ -35,6 +35,9 @@ class DirectResponse(UpstreamResponse):
         self._timeouts = timeouts
         self._started = started
         self._has_begun = False
+        #: Of a compressed body: what unpacks it, and what is left of the last part.
+        self._decoder: Decoder | None = None
+        self._pieces: Iterator[bytes] = iter(())
 
     def detach(self) -> None:
         """Read no more: the block was left."""
@@ -50,21 +53,10 @@ class DirectResponse(UpstreamResponse):
             raise failures.too_large(self._target, self._limit_bytes)
         return body
 
-    async def iter_bytes(self) -> AsyncGenerator[bytes]:
-        """Yield the body as it arrives, see the base class: all that came since the last read is one item."""
+    def next_part(self) -> Coroutine[None, None, bytes]:
+        """Return all that arrived since the last time, see the base class; of a compressed body a piece."""
         coding = self.headers.get("content-encoding")
-        if coding is None:
-            while data := await self._next():
-                yield data
-            return
-        try:
-            decoder = decoder_for(coding)
-            while data := await self._next():
-                for piece in decoder.pieces(data) if decoder else (data,):
-                    yield piece
-        except DecodingError as exc:
-            raise failures.not_http(self._target, str(exc)) from exc
-        self._check_end(decoder)
+        return self._next() if coding is None else self._next_piece(coding)
 
     def relay_to(self, sink: Sink) -> None:
         """Offer parts to a sink, see the base class; what it takes puts the idle time-out off, as a read does."""
@@ -88,7 +80,6 @@ class DirectResponse(UpstreamResponse):
                 return
 
     async def _next(self) -> bytes:
-        """Return what arrived since the last read, waiting for it if need be; b"" at the end."""
         connection = self._connection
         if connection is None:
             raise failures.cut(self._target)
@@ -96,6 +87,20 @@ class DirectResponse(UpstreamResponse):
             await self._wait_for_body(connection)
         self._has_begun = True
         return connection.take()
+
+    async def _next_piece(self, coding: str) -> bytes:
+        try:
+            if not self._has_begun:
+                self._decoder = decoder_for(coding)
+            while (piece := next(self._pieces, None)) is None:
+                data = await self._next()
+                if not data:
+                    self._check_end()
+                    return b""
+                self._pieces = self._decoder.pieces(data) if self._decoder else iter((data,))
+        except DecodingError as exc:
+            raise failures.not_http(self._target, str(exc)) from exc
+        return piece
 
     async def _wait_for_body(self, connection: Connection) -> None:
         kind, deadline = self._bound()
@@ -122,8 +127,8 @@ class DirectResponse(UpstreamResponse):
             return failures.not_http(self._target, connection.garbage)
         return failures.cut(self._target)
 
-    def _check_end(self, decoder: Decoder | None) -> None:
-        if decoder is not None and decoder.is_cut:
+    def _check_end(self) -> None:
+        if self._decoder is not None and self._decoder.is_cut:
             raise failures.cut(self._target)
 
 

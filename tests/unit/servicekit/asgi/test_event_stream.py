@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator
 
 import orjson
 import pytest
+from fastapi import FastAPI
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
@@ -18,6 +20,7 @@ from servicekit.asgi.metrics import HttpMetrics
 from servicekit.errors import UpstreamTimeoutError, UpstreamUnreachableError
 from servicekit.sse import DONE_EVENT
 from tests.support.asgi import Conversation
+from tests.support.serving import serving
 
 FIRST = b"data: 1\n\n"
 
@@ -187,3 +190,40 @@ async def test_stream_lets_a_client_go_that_reads_no_more() -> None:
 
     await route(conversation.scope, conversation.receive, full_buffer)
     assert source.is_closed
+
+
+@pytest.mark.parametrize(
+    ("head", "framing"),
+    [
+        (b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", b"transfer-encoding: chunked"),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", b"transfer-encoding: chunked"),
+        (b"HEAD / HTTP/1.1\r\nhost: a\r\n\r\n", b"content-type: text/event-stream"),
+    ],
+    ids=["usual", "close", "head"],
+)
+async def test_stream_is_whole_whatever_the_request_asks_of_its_connection(head: bytes, framing: bytes) -> None:
+    """Past ASGI or through it: the same status, headers, request id, parts and end."""
+
+    async def events() -> AsyncGenerator[bytes]:
+        for event in (b"data: 1\n\n", b"data: 2\n\n"):
+            yield event
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await open_event_stream(scope, receive, events())
+        await response(scope, receive, send)
+
+    layers = [Middleware(ExchangeMiddleware, metrics=HttpMetrics()), Middleware(lambda _next: app)]
+    async with serving(FastAPI(middleware=layers)) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(head.replace(b"\r\n\r\n", b"\r\nx-request-id: req_mine\r\n\r\n"))
+        is_kept = b"close" not in head
+        if is_kept and not head.startswith(b"HEAD"):
+            answer = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 5)
+        else:
+            answer = await asyncio.wait_for(reader.read() if not is_kept else reader.readuntil(b"\r\n\r\n"), 5)
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert framing in answer
+    assert b"\r\nx-request-id: req_mine\r\n" in answer
+    body = answer.partition(b"\r\n\r\n")[2]
+    assert body == (b"" if head.startswith(b"HEAD") else b"9\r\ndata: 1\n\n\r\n9\r\ndata: 2\n\n\r\n0\r\n\r\n")
