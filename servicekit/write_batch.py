@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
+from servicekit.http.direct.pacing import read_pacer
 from servicekit.per_loop import PerLoop
 
 #: From so many requests at the same time on there is something to go out with.
@@ -25,10 +26,11 @@ class WriteBatch:
         requests: How many requests are being answered on this loop, if its server counts them; else writes always wait.
     """
 
-    __slots__ = ("_loop", "_waiting", "requests")
+    __slots__ = ("_loop", "_pacer", "_waiting", "requests")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._pacer = read_pacer(loop)
         self.requests: int | None = None
         self._waiting: list[tuple[asyncio.WriteTransport, bytes]] = []
 
@@ -44,6 +46,15 @@ class WriteBatch:
         elif waiting[-1][0] is transport:  # an answer's head and its body
             data = waiting.pop()[1] + data
         waiting.append((transport, data))
+
+    def write_first(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+        """Write what begins a request or an answer: at once where streams make turns long, behind all that waits."""
+        if not self._pacer.is_active:
+            self.write(transport, data)
+            return
+        self.flush()
+        if not transport.is_closing():
+            transport.write(data)
 
     def flush(self) -> None:
         """Write what waits; what is for a transport that closes meanwhile is dropped, as its own writes are."""

@@ -52,7 +52,7 @@ class ClientConnection(RequestResponseCycle):
         if not self._is_usual():
             return False
         head = b"%btransfer-encoding: chunked\r\n\r\n" % self._head(headers)
-        self.transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first))
+        cast("BatchingTransport", self.transport).write_first(b"%b%x\r\n%b\r\n" % (head, len(first), first))
         self.response_started = self.chunked_encoding = True
         return True
 
@@ -152,6 +152,7 @@ class BatchingTransport:
         self._batch = write_batch(loop)
         #: Writes at the end of the turn.
         self.write: Callable[[bytes], None] = partial(self._batch.write, transport)
+        self.write_first: Callable[[bytes], None] = partial(self._batch.write_first, transport)
         self.is_closing = transport.is_closing
         self.abort = transport.abort
         self.get_extra_info = transport.get_extra_info

@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_batch",
         "_deadline",
+        "_first",
         "_forget",
         "_informational",
         "_is_busy",
@@ -105,6 +106,8 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._parts_bytes = self._overhead_bytes = self.status = 0
         self._unsent: memoryview | None = None
+        #: The request that is sent as soon as the connection stands.
+        self._first: tuple[bytes, bytes | None] | None = None
         self._reading_paused = self._is_held_back = self._writing_paused = self._informational = (
             self._is_head_request
         ) = False
@@ -119,7 +122,7 @@ class Connection(asyncio.Protocol):
     # ------------------------------------------------------------------------------------ what an exchange calls
 
     def begin(self, method: str, head: bytes, body: bytes | None, *, closes: bool) -> None:
-        """Send a request and expect its answer.
+        """Send a request and expect its answer; a connection that does not stand yet sends it as soon as it does.
 
         Args:
             method: Of the request; the answer to HEAD has no body.
@@ -134,17 +137,12 @@ class Connection(asyncio.Protocol):
         self.relay = None
         self._is_head_request = method == "HEAD"
         self._keeps_alive = not closes
-        transport = self._transport
-        if transport is None or self.is_closed:
+        if self.is_closed:
             return  # whoever waits for the answer is told
-        if body is None:
-            self._batch.write(transport, head)
-        elif len(body) <= _WHOLE_WRITE_BYTES:
-            self._batch.write(transport, head + body)
+        if self._transport is None:
+            self._first = (head, body)
         else:
-            transport.write(head)
-            self._unsent = memoryview(body)
-            self._send_more()
+            self._send(self._transport, head, body)
 
     def arrival(self, deadline: float) -> asyncio.Future[None]:
         """Return a future that is done when something happened to the answer.
@@ -214,6 +212,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._first is not None:
+            self._send(self._transport, *self._first)
+            self._first = None
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
@@ -366,6 +367,14 @@ class Connection(asyncio.Protocol):
             return
         self._waiter = None
         waiter.set_exception(TimeoutError())
+
+    def _send(self, transport: asyncio.Transport, head: bytes, body: bytes | None) -> None:
+        if body is None or len(body) <= _WHOLE_WRITE_BYTES:
+            self._batch.write_first(transport, head if body is None else head + body)
+            return
+        transport.write(head)
+        self._unsent = memoryview(body)
+        self._send_more()
 
     def _send_more(self) -> None:
         """Write pieces of the body until the transport has enough; `resume_writing` goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 from servicekit.errors import UpstreamUnreachableError
@@ -74,19 +74,26 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
 
     async def __aenter__(self) -> DirectResponse:
         head, closes = self._route.writer.head(self._method, self._headers, self._body, self._target)
+
+        def begin(connection: Connection) -> None:
+            connection.begin(self._method, head, self._body, closes=closes)
+
         started = self._route.origin.loop.time()
         deadline = started + min(self._timeouts.first_byte_seconds, self._timeouts.total_seconds)
         used = self._route.origin.take_idle(started)
-        connection = used or await self._connect(started, deadline)
+        if used is None:
+            connection = await self._connect(begin, started, deadline)
+        else:
+            begin(connection := used)
         try:
-            await self._ask(connection, head, closes, deadline)
+            await self._answered(connection, deadline)
         except UpstreamUnreachableError:
             # The peer may close a connection that idled while the request is under way. A request that does the same
             # twice as once is sent again over a new one; of any other nobody knows whether it was carried out.
             if used is None or connection.has_answered or self._method not in _IDEMPOTENT:
                 raise
-            connection = await self._connect(started, deadline)
-            await self._ask(connection, head, closes, deadline)
+            connection = await self._connect(begin, started, deadline)
+            await self._answered(connection, deadline)
         self._connection = connection
         self._response = DirectResponse(connection, self._target, self._timeouts, started, self._limit_bytes)
         return self._response
@@ -98,11 +105,11 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
         if connection is not None and connection.finish():
             self._route.origin.put_idle(connection)
 
-    async def _connect(self, started: float, deadline: float) -> Connection:
+    async def _connect(self, begin: Callable[[Connection], None], started: float, deadline: float) -> Connection:
         connect_by = started + self._timeouts.connect_seconds
         try:
             async with asyncio.timeout_at(min(connect_by, deadline)):
-                return await self._route.origin.connect()
+                return await self._route.origin.connect(begin)
         except TimeoutError as exc:
             if connect_by <= deadline:
                 raise failures.timed_out(self._target, "connect", self._timeouts) from exc
@@ -110,10 +117,9 @@ class Exchange(AbstractAsyncContextManager[UpstreamResponse]):
         except OSError as exc:
             raise failures.unreachable(self._target, exc) from exc
 
-    async def _ask(self, connection: Connection, head: bytes, closes: bool, deadline: float) -> None:
-        """Send the request and wait for the answer's head; the connection is closed if none comes."""
+    async def _answered(self, connection: Connection, deadline: float) -> None:
+        """Wait for the answer's head; the connection is closed if none comes."""
         try:
-            connection.begin(self._method, head, self._body, closes=closes)
             while not connection.has_head:
                 self._check(connection)
                 await connection.arrival(deadline)

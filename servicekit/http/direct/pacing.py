@@ -53,6 +53,11 @@ class ReadPacer:
         #: When the turn began, monotonic clock; 0 if it was not watched from its beginning.
         self._began = 0.0
 
+    @property
+    def is_active(self) -> bool:
+        """Whether streams are being read: a turn may be long, and who begins should wait for as few as possible."""
+        return self._is_watching
+
     def note_read(self, reader: PacedReader) -> None:
         """Count a read; beyond the turn's share, or behind others that wait, the reader's next one has to wait."""
         self._reads += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from aiohappyeyeballs import start_connection
 
@@ -84,15 +85,18 @@ class Origin:
         if self._sweep is None:
             self._sweep = loop.call_later(self._keep_alive_seconds, self._close_stale, loop)
 
-    async def connect(self) -> Connection:
+    async def connect(self, begin: Callable[[Connection], None]) -> Connection:
         """Make a connection.
+
+        Args:
+            begin: Begins an exchange on it, whose request then is sent the moment that the connection stands.
 
         Raises:
             OSError: The name does not resolve, or no address of it answers.
         """
         self._connecting_count += 1
         try:
-            connection = await self._new_connection(self.loop)
+            connection = await self._new_connection(self.loop, begin)
         except OSError:
             self._resolver.forget()
             raise
@@ -103,18 +107,25 @@ class Origin:
             connection.close()
         return connection
 
-    async def _new_connection(self, loop: asyncio.AbstractEventLoop) -> Connection:
+    async def _new_connection(
+        self, loop: asyncio.AbstractEventLoop, begin: Callable[[Connection], None]
+    ) -> Connection:
+        def make() -> Connection:
+            connection = Connection(self.forget, loop)
+            begin(connection)
+            return connection
+
         addresses = await self._resolver.addresses()
         async with self._handshakes:
             if len(addresses) == 1:
                 # The loop's own way, half the time of a socket of ours: an IP address is not looked up again.
                 host, port = addresses[0][4][:2]
-                return (await loop.create_connection(lambda: Connection(self.forget, loop), host, port))[1]
+                return (await loop.create_connection(make, host, port))[1]
             sock = await start_connection(
                 addresses, happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS, interleave=1, loop=loop
             )
             try:
-                return (await loop.create_connection(lambda: Connection(self.forget, loop), sock=sock))[1]
+                return (await loop.create_connection(make, sock=sock))[1]
             except BaseException:
                 sock.close()
                 raise

@@ -63,7 +63,7 @@ async def test_connections_send_small_packets_at_once(scripted_upstream: Upstrea
     """Nagle's algorithm would hold requests back (TCP_NODELAY)."""
     upstream = await scripted_upstream(scripts.answer(200, {}))
     origin = Origin("127.0.0.1", upstream.port, 4.0)
-    connection = await origin.connect()
+    connection = await origin.connect(lambda _connection: None)
     assert connection._transport is not None
     sock = connection._transport.get_extra_info("socket")
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -90,7 +90,7 @@ async def test_handshakes_at_the_same_time_are_limited(
 
     monkeypatch.setattr(loop, "create_connection", counted)
     origin = Origin("127.0.0.1", upstream.port, 4.0)
-    await asyncio.gather(*[origin.connect() for _ in range(100)])
+    await asyncio.gather(*[origin.connect(lambda _connection: None) for _ in range(100)])
     origin.close()
     assert most == pool._MOST_HANDSHAKES
 
@@ -99,7 +99,7 @@ async def test_connection_made_after_the_close_is_closed(scripted_upstream: Upst
     """Nothing outlives its pool."""
     upstream = await scripted_upstream(scripts.answer(200, {}))
     origin = Origin("127.0.0.1", upstream.port, 4.0)
-    making = asyncio.create_task(origin.connect())
+    making = asyncio.create_task(origin.connect(lambda _connection: None))
     await asyncio.sleep(0)
     origin.close()
     assert (await making).is_closed
