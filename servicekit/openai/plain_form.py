@@ -29,7 +29,7 @@ class PlainForm:
         after: From the text's closing quote to the chunk's last byte.
     """
 
-    __slots__ = ("_after", "_before", "_event_after", "_event_before", "_least")
+    __slots__ = ("_after", "_before", "_event_after", "_event_before", "_least", "_text_begin", "_text_end")
 
     def __init__(self, before: bytes, after: bytes) -> None:
         self._before = before
@@ -37,6 +37,8 @@ class PlainForm:
         self._event_before = _PREFIX + before
         self._event_after = after + _END
         self._least = len(before) + len(after)
+        #: Where the text stands in a read of one event.
+        self._text_begin, self._text_end = len(self._event_before), -len(self._event_after)
 
     def fits(self, data: bytes) -> bool:
         """Return whether an event's data may be a chunk of this form; `text_of` decides."""
@@ -61,11 +63,11 @@ class PlainForm:
         Args:
             read: Begins where an event begins.
         """
-        before, after = self._event_before, self._event_after
-        if not (read.startswith(before) and read.endswith(after)):
+        if not (read.startswith(self._event_before) and read.endswith(self._event_after)):
             return None
-        if read.find(_END) == len(read) - len(_END):  # one event: a token as it is made
-            return _text(read[len(before) : -len(after)])
+        piece = read[self._text_begin : self._text_end]
+        if b'"' not in piece:  # so it is one event: a token as it is made
+            return _text(piece)
         skip = len(_PREFIX)
         events = read[:-2].split(_END)
         chunks = [event[skip:] for event in events if event.startswith(_PREFIX) and self.fits(event[skip:])]
@@ -73,14 +75,14 @@ class PlainForm:
 
 
 def _text(piece: bytes) -> str | None:
-    """Return the text that stands between two quotes; None if it is no text, or more than that."""
-    if not piece or piece.endswith(b"\\"):
-        return None
+    """Return the text that stands between two quotes, without a quote in it; None if it is none."""
     try:
-        text = orjson.loads(b'"%b"' % piece)
-    except orjson.JSONDecodeError:
+        text = piece.decode()
+        if "\\" in text or not text.isprintable():  # escapes, or what JSON wants to be escaped
+            text = orjson.loads(b'"%b"' % piece)
+    except (UnicodeDecodeError, orjson.JSONDecodeError):
         return None
-    return text if isinstance(text, str) else None
+    return text or None
 
 
 def learn_plain_form(document: ChatObject, data: bytes, head: ChatObject) -> PlainForm | None:
