@@ -17,7 +17,8 @@ Every contender is a process of its own before the same upstream. The upstream a
 single-threaded C programs ([tools/](../tools)) on one core, the gateway runs on another. How busy both cores were
 is in the last columns: where the tools' core is near 100% and the gateway's is not, the tools were the limit, and
 the contender could do more; *direct* is what they can do without a gateway. Rounds are interleaved, every round
-measures every contender once, and a figure is the median of {rounds}; completed is the worst of them.
+measures every contender once, and a figure is the median of {rounds}, of five short ones in each where the processes
+stay. A ratio or a difference is taken within each round, and is the median of those; completed is the worst of them.
 An answer counts only if its content is there: the expected text, all tokens of a stream, `[DONE]`. Times start when
 the connection is opened, or with the request on one that is kept. At full speed the upstream writes eight events of
 about 180 bytes at once, each an HTTP chunk of its own; at 50 tokens/s it writes each by itself. *stock* is

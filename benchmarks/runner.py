@@ -47,7 +47,8 @@ class Bench:
         self._say = say
 
     def run(self, scenario: Scenario, rounds: int) -> list[Sample]:
-        """Return a sample of each case and round."""
+        """Return a sample of each case and round, of which a scenario may make more."""
+        rounds *= scenario.times
         cores = (room_for_workers if scenario.many_cores else one_core_each)(self._available)
         cases = [case for case in scenario.cases if case.contender in self._contenders]
         samples = []

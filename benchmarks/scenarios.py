@@ -14,6 +14,8 @@ _REALISTIC = StreamScript(tokens=100, interval_ms=20, first_token_ms=100)
 _FULL_SPEED = StreamScript(tokens=200, tokens_per_write=8)
 
 _LIMITS = (DIRECT, NGINX, RAW)
+#: Into so many measurements a round of a scenario is cut whose processes stay.
+_SLICES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Scenario:
         fresh: Every measurement has a process of its own, so that connections are new and the memory is its own.
         many_cores: The gateway gets all cores but the tools'.
         needs: Without this contender there is nothing to compare.
+        times: So often in each of the run's rounds: short measurements in turn stand a machine whose speed changes.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Scenario:
     fresh: bool = False
     many_cores: bool = False
     needs: str | None = None
+    times: int = 1
 
 
 def _cases(*names: str) -> list[Case]:
@@ -73,27 +77,30 @@ def _storm(
 
 def all_scenarios() -> list[Scenario]:
     """Return the scenarios that need contenders as processes."""
-    json_load = Load(64, duration_seconds=2.5, warmup_seconds=0.5)
+    json_load = Load(64, duration_seconds=0.5, warmup_seconds=0.1)
     everyone = _cases(*_LIMITS, STOCK, OURS, OURS_AIOHTTP)
     return [
-        Scenario("json", "JSON, one LLM node, 64 connections", json_load, everyone),
+        Scenario("json", "JSON, one LLM node, 64 connections", json_load, everyone, times=_SLICES),
         Scenario(
             "latency",
             "JSON, one connection",
-            Load(1, duration_seconds=1.5, warmup_seconds=0.3),
+            Load(1, duration_seconds=0.4, warmup_seconds=0.1),
             [*everyone, Case(STOCK, graded=True), Case(OURS, graded=True), Case(OURS_AIOHTTP, graded=True)],
+            times=_SLICES,
         ),
         Scenario(
             "grade",
             "JSON, LLM then grader, 64 connections",
             json_load,
             [Case(name, graded=True) for name in (STOCK, OURS, OURS_AIOHTTP)],
+            times=_SLICES,
         ),
         Scenario(
             "streams",
             "streams at full speed, 64 connections",
-            Load(64, _FULL_SPEED, duration_seconds=2.5, warmup_seconds=0.5),
+            Load(64, _FULL_SPEED, duration_seconds=0.5, warmup_seconds=0.1),
             everyone,
+            times=_SLICES,
         ),
         Scenario(
             "cpu",
@@ -112,6 +119,7 @@ def all_scenarios() -> list[Scenario]:
             _cases(OURS, OURS_TWO_WORKERS),
             many_cores=True,
             needs=OURS_TWO_WORKERS,
+            times=_SLICES,
         ),
     ]
 
@@ -120,7 +128,7 @@ def quick(scenario: Scenario) -> Scenario:
     """Return a scenario that takes a second or two a case: does everything work?"""
     load = scenario.load
     if load.requests == 0:
-        return replace(scenario, load=replace(load, duration_seconds=0.4, warmup_seconds=0.1))
+        return replace(scenario, load=replace(load, duration_seconds=0.4, warmup_seconds=0.1), times=1)
     count = min(load.connections, 100)
     stream = replace(load.stream, tokens=20) if load.stream else None
     return replace(scenario, load=replace(load, connections=count, requests=count, stream=stream, timeout_seconds=3))

@@ -127,15 +127,29 @@ class Summary:
         return median(values) if values else None
 
     def ratio(self, scenario: str, label: str, base: str, metric: Metric) -> float | None:
-        """Return one contender's median in terms of another's; None where either is missing or the base is zero."""
-        value = self.median(scenario, label, metric)
-        other = self.median(scenario, base, metric)
-        return None if value is None or not other else value / other
+        """Return one contender's number in terms of another's: the median of the rounds' own ratios.
+
+        A machine's speed changes from one minute to the next; within a round it is the same for both.
+
+        Returns:
+            None where either is missing in every round, or the base is zero.
+        """
+        pairs = self._pairs(scenario, label, base, metric)
+        return median([value / other for value, other in pairs if other]) if any(other for _, other in pairs) else None
 
     def added(self, scenario: str, label: str, base: str, metric: Metric) -> float | None:
-        """Return by how much one contender's median exceeds another's."""
-        value, other = self.median(scenario, label, metric), self.median(scenario, base, metric)
-        return None if value is None or other is None else value - other
+        """Return by how much one contender's number exceeds another's: the median of the rounds' own differences."""
+        pairs = self._pairs(scenario, label, base, metric)
+        return median([value - other for value, other in pairs]) if pairs else None
+
+    def _pairs(self, scenario: str, label: str, base: str, metric: Metric) -> list[tuple[float, float]]:
+        """Return both numbers of each round that has them."""
+        values, others = self._by_round(scenario, label, metric), self._by_round(scenario, base, metric)
+        return [(value, others[number]) for number, value in values.items() if number in others]
+
+    def _by_round(self, scenario: str, label: str, metric: Metric) -> dict[int, float]:
+        chosen = [s for s in self.samples if s["scenario"] == scenario and s["label"] == label]
+        return {int(s["round"]): value for s in chosen if (value := metric(s)) is not None}
 
     def start_median(self, name: str) -> float | None:
         """Return the median start time in seconds."""

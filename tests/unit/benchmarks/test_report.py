@@ -147,7 +147,7 @@ def test_report_says_machine_verdicts_and_what_failed() -> None:
     assert "| time for 50 nodes side by side, for 25 | 3.5x | ≤ 2.4x | **missed** |" in page
     assert "| tokens/s at full speed | - | ≥ 10x stock | not measured |" in page
     assert "| stock | 0 of 1000 in 15 s |" in page
-    assert "median of 1 round;" in page
+    assert "median of 1 round," in page
     assert "{" not in page
 
 

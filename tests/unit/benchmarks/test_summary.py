@@ -48,10 +48,18 @@ def test_labels_come_in_the_order_of_the_first_round() -> None:
 
 
 def test_ratio_and_added_compare_two_contenders() -> None:
-    """A ratio divides medians, a difference subtracts them."""
+    """A ratio divides the numbers of a round, a difference subtracts them."""
     summary = Summary([_sample("a", rps=30.0, latency_ms={"p50": 1.5}), _sample("b", rps=2.0)])
     assert summary.ratio("json", "a", "b", measured.rps) == 15.0
     assert summary.added("json", "a", "b", measured.p50_ms) == 0.5
+
+
+def test_ratio_stands_a_machine_whose_speed_changes() -> None:
+    """Each round has its own ratio, and the median of those counts; rounds that only one of them has do not."""
+    speeds = {1: (30.0, 2.0), 2: (150.0, 10.0), 3: (16.0, 1.0), 4: (7.0, None)}
+    samples = [_sample("a", number, rps=fast) for number, (fast, _) in speeds.items()]
+    samples += [_sample("b", number, rps=slow) for number, (_, slow) in speeds.items() if slow is not None]
+    assert Summary(samples).ratio("json", "a", "b", measured.rps) == 15.0
 
 
 def test_ratio_is_none_where_the_other_is_missing_or_zero() -> None:
