@@ -44,12 +44,12 @@ class ClientConnection(RequestResponseCycle):
 
         Args:
             headers: Without framing; names in lower case, names and values checked.
-            first: Not empty.
+            first: The first part.
 
         Returns:
             False if nothing was written: `send` must be awaited, since there is more to decide than usual.
         """
-        if not self._is_usual():
+        if not first or not self._is_usual():  # an empty chunk would end the answer
             return False
         head = b"%btransfer-encoding: chunked\r\n\r\n" % self._head(headers)
         cast("BatchingTransport", self.transport).write_first(b"%b%x\r\n%b\r\n" % (head, len(first), first))

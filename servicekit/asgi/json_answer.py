@@ -48,5 +48,14 @@ async def send_json(send: Send, document: Mapping[str, Any], headers: Mapping[st
 
 
 def encoded_headers(headers: Mapping[str, str] | None) -> list[tuple[bytes, bytes]]:
-    """Return headers as ASGI has them."""
-    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()] if headers else []
+    """Return headers as ASGI has them.
+
+    Raises:
+        ValueError: A value would be more than one header, or none: names and values come from services, too.
+    """
+    if not headers:
+        return []
+    for name, value in headers.items():
+        if not (name + value).isprintable():
+            raise ValueError(f"the header {name!r} cannot have the value {value!r}")
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

@@ -54,42 +54,12 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_batch",
-        "_deadline",
-        "_first",
-        "_forget",
-        "_informational",
-        "_is_busy",
-        "_is_head_request",
-        "_is_held_back",
-        "_keeps_alive",
-        "_overhead_bytes",
-        "_pacer",
-        "_parser",
-        "_parts",
-        "_parts_bytes",
-        "_poll",
-        "_reading_paused",
-        "_timer",
-        "_timer_at",
-        "_transport",
-        "_unsent",
-        "_waiter",
-        "_writing_paused",
-        "error",
-        "garbage",
-        "has_answered",
-        "has_head",
-        "headers",
-        "idle_since",
-        "is_closed",
-        "is_complete",
-        "loop",
-        "relay",
-        "relay_idle_seconds",
-        "relay_until",
-        "status",
-    )
+        "_batch", "_deadline", "_first", "_forget", "_informational", "_is_busy", "_is_head_request", "_is_held_back",
+        "_keeps_alive", "_overhead_bytes", "_pacer", "_parser", "_parts", "_parts_bytes", "_poll", "_reading_paused",
+        "_timer", "_timer_at", "_transport", "_unsent", "_waiter", "_writing_paused", "error", "garbage",
+        "has_answered", "has_head", "headers", "idle_since", "is_closed", "is_complete", "loop", "relay",
+        "relay_idle_seconds", "relay_until", "status",
+    )  # fmt: skip
 
     def __init__(self, forget: Callable[[Connection], None], loop: asyncio.AbstractEventLoop) -> None:
         self._forget = forget

@@ -107,9 +107,7 @@ class Origin:
             connection.close()
         return connection
 
-    async def _new_connection(
-        self, loop: asyncio.AbstractEventLoop, begin: Callable[[Connection], None]
-    ) -> Connection:
+    async def _new_connection(self, loop: asyncio.AbstractEventLoop, begin: Callable[[Connection], None]) -> Connection:
         def make() -> Connection:
             connection = Connection(self.forget, loop)
             begin(connection)

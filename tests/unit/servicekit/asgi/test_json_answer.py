@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from servicekit.asgi.connection import ClientConnection, client_connection
 from servicekit.asgi.exchange import Exchange, ExchangeMiddleware, exchange_of
-from servicekit.asgi.json_answer import answer_json
+from servicekit.asgi.json_answer import answer_json, encoded_headers
 from servicekit.asgi.metrics import HttpMetrics
 from tests.support.serving import serving
 
@@ -108,3 +108,11 @@ async def test_pipelined_requests_are_answered_in_their_order() -> None:
     assert received.count(BODY) == len(ids)
     places = [received.index(b"x-request-id: " + name) for name in ids]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nb", "a\0"])
+def test_header_that_would_be_two_is_refused(value: str) -> None:
+    """Past ASGI nobody else looks."""
+    with pytest.raises(ValueError, match="x-model-notice"):
+        encoded_headers({"x-model-notice": value})
+    assert encoded_headers({"x-model-notice": "ok"}) == [(b"x-model-notice", b"ok")]
