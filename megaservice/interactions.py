@@ -1,6 +1,6 @@
 """One line of the run's records for each request: who answered, how long it took, what it cost, how it ended.
 
-While a request is answered nothing is done but to leave a tuple; the line is made in the records' own thread. What
+The line is made where the request ends, and written by the records' own thread. What
 people wrote and what models answered is recorded only where LOG_MESSAGES says so, and so is an error's message, which
 may quote them.
 """
@@ -77,7 +77,7 @@ def interaction_of(
 
 
 class InteractionEncoder:
-    """Makes lines of interactions; made for one thread.
+    """Makes lines of interactions, on the event loop alone.
 
     Args:
         provider_of: Names the provider.

@@ -60,8 +60,12 @@ class WriteBatch:
         """Write what waits; what is for a transport that closes meanwhile is dropped, as its own writes are."""
         waiting, self._waiting = self._waiting, []
         for transport, data in waiting:
-            if not transport.is_closing():
+            if transport.is_closing():
+                continue
+            try:
                 transport.write(data)
+            except RuntimeError:  # uvloop's for a handle that was closed under it; the others' writes must go out
+                continue
 
 
 #: The batch of an event loop.

@@ -188,8 +188,8 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         self._batch = write_batch(self.loop)
         #: The requests that are not answered yet.
         self._cycles: list[ClientConnection] = []
-        #: When the last answer ended, on the loop's clock.
-        self._answered_at = 0.0
+        #: When something was read, or an answer ended, on the loop's clock.
+        self._active_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin a connection."""
@@ -241,16 +241,16 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         if self.pipeline:
             self._start(cast("ClientConnection", self.pipeline.pop()[0]))
             return
-        self._answered_at = self.loop.time()
+        self._active_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._look_again_in(self.timeout_keep_alive)
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close a connection on which nothing was asked for too long; look again later where something was."""
+        """Close a connection on which nothing came for too long; look again later where something did."""
         self.timeout_keep_alive_task = None
         if self._cycles or self.transport.is_closing():
             return  # the next answer's end starts the timer
-        left_seconds = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        left_seconds = self._active_at + self.timeout_keep_alive - self.loop.time()
         if left_seconds > 0:
             self._look_again_in(left_seconds)
         else:
@@ -272,7 +272,8 @@ class ClientConnectionProtocol(HttpToolsProtocol):
         self._batch.requests = (self._batch.requests or 0) + change
 
     def _unset_keepalive_if_required(self) -> None:
-        """Leave the timer that uvicorn would stop at every read: it looks by itself whether there is work."""
+        """Note a read; the timer, which uvicorn would stop here, looks by itself when the last one was."""
+        self._active_at = self.loop.time()
 
     def _start(self, connection: ClientConnection) -> None:
         task = connection.task = self.loop.create_task(connection.run_asgi(self.app))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+import uvloop
 
 from servicekit.errors import UpstreamBadResponseError, UpstreamTimeoutError, UpstreamUnreachableError
 from servicekit.http.client import HttpClient, Target, Timeouts, Transport, UpstreamResponse
@@ -204,6 +205,26 @@ async def test_idle_connection_is_not_used_though_the_loop_has_not_seen_its_end(
             for _ in range(3):
                 assert (await client.fetch("POST", _node(url), body=b"{}"))[0].status == 200
                 time.sleep(0.05)  # noqa: ASYNC251 - the loop is held up on purpose
+
+
+async def test_connection_that_the_peer_closed_at_once_is_not_used() -> None:
+    """Some servers close behind an answer without having said so, and the next request comes in the same moment."""
+    failures = 0
+
+    async def ask() -> int:
+        failed = 0
+        async with HttpClient() as client:
+            for _ in range(40):
+                try:
+                    await client.fetch("POST", _node(url), body=b"{}")
+                except UpstreamUnreachableError:
+                    failed += 1
+                await asyncio.sleep(0.002)
+        return failed
+
+    with _server_in_a_thread(lambda peer: _answer_and_close(peer, after_seconds=0.0)) as url:
+        failures = await asyncio.to_thread(uvloop.run, ask())
+    assert failures <= 4
 
 
 async def test_idle_connection_on_which_something_came_is_not_used() -> None:

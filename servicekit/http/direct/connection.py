@@ -183,8 +183,14 @@ class Connection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         if self._first is not None:
-            self._send(self._transport, *self._first)
+            head, body = self._first
             self._first = None
+            # At once: whoever connects may be cancelled before this turn's end, and uvloop then closes what stands
+            # without a word.
+            if body is None or len(body) <= _WHOLE_WRITE_BYTES:
+                self._transport.write(head if body is None else head + body)
+            else:
+                self._send(self._transport, head, body)
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
@@ -233,6 +239,11 @@ class Connection(asyncio.Protocol):
 
     # ------------------------------------------------------------------------------------------ what the parser calls
 
+    def on_message_begin(self) -> None:
+        """Refuse a second answer to one request; what raises here reaches `data_received` as a parser's error."""
+        if self.is_complete:
+            raise ValueError("more than one answer")
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are dropped, as RFC 9110, section 6.5.1 allows."""
         if not self.has_head:
@@ -240,13 +251,7 @@ class Connection(asyncio.Protocol):
             self.headers[known] = value.decode("utf-8", "surrogateescape")
 
     def on_headers_complete(self) -> None:
-        """Take the head as the answer's, unless it is an informational one (RFC 9110, section 15.2).
-
-        Raises:
-            ValueError: It is a second answer to one request; `data_received` sees a parser's error.
-        """
-        if self.is_complete:
-            raise ValueError("more than one answer")
+        """Take the head as the answer's, unless it is an informational one (RFC 9110, section 15.2)."""
         parser = self._parser
         self.status = parser.get_status_code()
         self._overhead_bytes = 0

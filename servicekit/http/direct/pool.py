@@ -11,8 +11,6 @@ from aiohappyeyeballs import start_connection
 from servicekit.http.direct.connection import Connection
 from servicekit.http.direct.resolving import Resolver
 
-#: The kernel is not asked about a connection that was used just now: servers close those that idle for seconds.
-_SURE_SECONDS = 0.01
 #: How long one address is tried before the next one is tried beside it (RFC 8305, section 5).
 _NEXT_ADDRESS_SECONDS = 0.25
 #: How many connections to one origin are made at the same time. A server's queue of connections that it has not
@@ -69,10 +67,7 @@ class Origin:
         """
         while self._idle:
             connection = self._idle.pop()
-            idle_seconds = now - connection.idle_since
-            if idle_seconds < _SURE_SECONDS and not connection.is_closed:
-                return connection
-            if idle_seconds < self._keep_alive_seconds and connection.is_alive():
+            if now - connection.idle_since < self._keep_alive_seconds and connection.is_alive():
                 return connection
             connection.close()
         return None

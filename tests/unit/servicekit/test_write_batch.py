@@ -15,9 +15,11 @@ class _Transport:
     def __init__(self, name: str, log: list[tuple[str, bytes]]) -> None:
         self.name = name
         self.log = log
-        self.is_closed = False
+        self.is_closed = self.is_broken = False
 
     def write(self, data: bytes) -> None:
+        if self.is_broken:
+            raise RuntimeError("the handler is closed")
         self.log.append((self.name, data))
 
     def close(self) -> None:
@@ -99,3 +101,13 @@ async def test_write_of_a_request_that_is_alone_does_not_wait() -> None:
     inner.close()
     second.write(b"never read")
     assert len(log) == 2
+
+
+async def test_transport_that_raises_takes_nobody_elses_writes() -> None:
+    """Uvloop's does where its handle was closed under it, and still says that it is open."""
+    log, (first, second, third), (_, broken, _last) = _transports("a", "b", "c")
+    broken.is_broken = True
+    for transport in (first, second, third):
+        transport.write(b"x")
+    await asyncio.sleep(0)
+    assert log == [("a", b"x"), ("c", b"x")]

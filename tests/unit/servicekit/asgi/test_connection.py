@@ -276,3 +276,16 @@ async def test_requests_are_counted_while_they_are_answered() -> None:
         while batch.requests:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
     assert counts == [2, 1, 1]
+
+
+async def test_connection_on_which_a_request_comes_slowly_is_not_closed() -> None:
+    """A head in several parts, each before the pause's end, is answered."""
+    async with _served(_answer, timeout_keep_alive=1) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        await reader.readuntil(b"ok")
+        for part in (REQUEST[:8], REQUEST[8:20], REQUEST[20:]):
+            await asyncio.sleep(0.6)
+            writer.write(part)
+        assert (await asyncio.wait_for(reader.readuntil(b"ok"), 5)).startswith(b"HTTP/1.1 200 OK")
+        writer.close()

@@ -193,3 +193,21 @@ async def test_switching_protocols_ends_the_use_of_a_connection(sock: socket.soc
     connection, _ = _connection(sock)
     connection.data_received(b"HTTP/1.1 101 x\r\nupgrade: y\r\nconnection: upgrade\r\n\r\nwhatever")
     assert (connection.status, connection.is_complete, connection.finish()) == (101, True, False)
+
+
+async def test_request_goes_out_the_moment_that_the_connection_stands(sock: socket.socket) -> None:
+    """Not at the turn's end: whoever connects may have been cancelled by then."""
+    connection = Connection(lambda _: None, asyncio.get_running_loop())
+    connection.begin("POST", b"POST / HTTP/1.1\r\n\r\n", b"{}", closes=False)
+    transport = RecordingTransport(sock)
+    connection.connection_made(transport)
+    assert transport.written == [b"POST / HTTP/1.1\r\n\r\n{}"]
+
+
+async def test_connection_on_which_a_second_answer_begins_is_not_used_again(sock: socket.socket) -> None:
+    """Though its head is not there yet: the rest would be taken for the next request's answer."""
+    connection, _ = _connection(sock)
+    connection.data_received(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 20")
+    assert connection.is_complete
+    assert connection.take() == b"ok"
+    assert not connection.finish()
